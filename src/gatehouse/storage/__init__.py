@@ -1,0 +1,1 @@
+"""Adapters: what the wings and the gate ask for, kept in databases, folders and key stores."""

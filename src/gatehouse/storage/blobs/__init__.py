@@ -1,0 +1,1 @@
+"""Bytes by digest, and metadata files by name."""

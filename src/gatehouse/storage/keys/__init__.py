@@ -1,0 +1,1 @@
+"""Signers by URI: files, and whatever securesystemslib speaks to."""

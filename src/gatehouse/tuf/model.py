@@ -1,0 +1,69 @@
+"""The nouns of the signing wing, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+
+class Family(IntEnum):
+    """The two families of bins (procedure P1). The numbers are stored; never change one."""
+
+    SIMPLE = 1
+    FILES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class BinRef:
+    """One bin: its family and its index."""
+
+    family: Family
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A target: its path, the SHA-256 of its content in lower-case hexadecimal, and its length in bytes."""
+
+    path: str
+    sha256: str
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetChange:
+    """A change of one target: `target` is its new content, None removes it. `cause` is a word for the journal."""
+
+    path: str
+    target: Target | None
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnlineRole:
+    """The committed state of an online role: enough to render the same bytes again.
+
+    `signatures` are (key id, hexadecimal signature) pairs; `sha256` and `length` are those of the file as stored.
+    """
+
+    name: str
+    version: int
+    expires: datetime
+    signatures: tuple[tuple[str, str], ...]
+    sha256: str
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfflineMetadata:
+    """One version of a role that is signed offline, whole."""
+
+    role: str
+    version: int
+    data: bytes
+
+    @property
+    def filename(self) -> str:
+        """Its name in the repository, `<version>.<role>.json`."""
+        return f"{self.version}.{self.role}.json"

@@ -1,0 +1,51 @@
+"""What the signing wing asks of the world. Storage implements it and passes the contract tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class MetadataStore(Protocol):
+    """Holds metadata files by name.
+
+    Versioned files are created once and never change. `timestamp.json` alone moves, and only by the holder of
+    the newest epoch.
+    """
+
+    def probe(self) -> None:
+        """Prove that the store keeps its promises (creates only if absent, moves by compare-and-swap).
+
+        Raises:
+            StoreError: it does not, or cannot be written.
+        """
+        ...
+
+    def create(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Create files durably: all are on disk when this returns. One that exists with equal content is success.
+
+        Raises:
+            StoreError: a file exists with other content (nothing is overwritten), or the store cannot be written.
+        """
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """A file's bytes, or None if there is none (or the name is not one of a metadata file)."""
+        ...
+
+    def fence(self, epoch: int) -> None:
+        """From now on refuse to move the timestamp for any epoch below this one.
+
+        Raises:
+            LeaseLost: a higher epoch has fenced the store already.
+        """
+        ...
+
+    def move_timestamp(self, data: bytes, *, epoch: int) -> None:
+        """Replace `timestamp.json` atomically and durably.
+
+        Raises:
+            LeaseLost: a higher epoch has fenced the store.
+            StoreError: the store cannot be written; the timestamp is then the old one, whole.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The TUF repository over HTTP."""

@@ -1,0 +1,1 @@
+"""The loops that work beside the web: the outbox and the publisher."""
