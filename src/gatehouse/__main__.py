@@ -1,0 +1,5 @@
+"""`python -m gatehouse`."""
+
+from gatehouse.cli import main
+
+main(prog_name="gatehouse")

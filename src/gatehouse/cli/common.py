@@ -1,0 +1,88 @@
+"""What the commands share: settings, one-line errors, logging, and words for moments and spans."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+import structlog
+
+from gatehouse.core.errors import GatehouseError, OperatorError
+from gatehouse.initialise import is_initialised
+from gatehouse.settings import Settings, load
+from gatehouse.wiring import Gatehouse, build
+
+MISUSE = 2
+
+
+class GatehouseGroup(click.Group):
+    """A group whose commands end in one line and exit code 2 when one of our errors is raised."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GatehouseError as error:
+            click.echo(f"gatehouse: {error.message}", err=True)
+            ctx.exit(MISUSE)
+
+
+def settings_from_environment(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in force, with logging set up as they say."""
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = load(os.environ, given).settings
+    set_up_logging(settings.log_level)
+    return settings
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Gatehouse]:
+    """The parts, for a command that works on an existing repository.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    settings = settings or settings_from_environment()
+    if not is_initialised(settings):
+        raise OperatorError("There is no repository here yet: run `gatehouse init` first.")
+    gatehouse = build(settings)
+    try:
+        yield gatehouse
+    finally:
+        gatehouse.close()
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error, one event a line."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def moment(value: datetime | None) -> str:
+    """A moment for people, to the second, in UTC."""
+    return "never" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(value: timedelta) -> str:
+    """A span of time for people, in its largest fitting unit."""
+    seconds = int(abs(value.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,52 @@
+"""All tables. Importing this module registers every one of them with `Base`."""
+
+from gatehouse.storage.sql.models.base import Base
+from gatehouse.storage.sql.models.catalog import (
+    AccountRow,
+    EventRow,
+    FileRow,
+    ProjectOwnerRow,
+    ProjectRow,
+    ReleaseRow,
+    SourceRow,
+    UploadTokenRow,
+)
+from gatehouse.storage.sql.models.screening import (
+    DecisionRow,
+    FindingRow,
+    ScreeningRow,
+    SubjectRow,
+    VerdictRow,
+)
+from gatehouse.storage.sql.models.signing import (
+    JournalRow,
+    OfflineMetadataRow,
+    OnlineRoleRow,
+    PublicationRow,
+    TargetRow,
+)
+from gatehouse.storage.sql.models.work import LeaseRow, OutboxRow
+
+__all__ = [
+    "AccountRow",
+    "Base",
+    "DecisionRow",
+    "EventRow",
+    "FileRow",
+    "FindingRow",
+    "JournalRow",
+    "LeaseRow",
+    "OfflineMetadataRow",
+    "OnlineRoleRow",
+    "OutboxRow",
+    "ProjectOwnerRow",
+    "ProjectRow",
+    "PublicationRow",
+    "ReleaseRow",
+    "ScreeningRow",
+    "SourceRow",
+    "SubjectRow",
+    "TargetRow",
+    "UploadTokenRow",
+    "VerdictRow",
+]

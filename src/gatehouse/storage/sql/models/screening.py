@@ -1,0 +1,125 @@
+"""Subjects, screenings, findings, verdicts and decisions.
+
+They are the evidence, so they are append-only by trigger and outlive what they judge: a subject holds its names
+by value and refers to nothing in the catalog, and nothing here cascades.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gatehouse.storage.sql.models.base import NEVER_REUSED, Base, JsonList, RowId, one_of
+
+#: In order, as the contract lists them.
+TIERS = ("none", "rank", "queue", "alert", "hold")
+OUTCOMES = ("clean", "flagged", "incomplete")
+SUBJECT_KINDS = ("project", "release", "file")
+
+
+class SubjectRow(Base):
+    """What is judged, by value. What a kind does not have is the empty text, so that the value is unique."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (
+        UniqueConstraint("source", "kind", "name", "version", "filename", "sha256"),
+        one_of("kind", SUBJECT_KINDS),
+        CheckConstraint("(kind = 'file') = (sha256 <> '')", name="digest"),
+        CheckConstraint("(kind = 'file') = (filename <> '')", name="filename"),
+        Index(None, "sha256"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[RowId]
+    source: Mapped[str]
+    kind: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[str]
+    filename: Mapped[str]
+    sha256: Mapped[str]
+
+
+class ScreeningRow(Base):
+    """One run over a subject, written when it has ended."""
+
+    __tablename__ = "screenings"
+    __table_args__ = (
+        one_of("outcome", OUTCOMES),
+        one_of("tier", TIERS),
+        CheckConstraint("(outcome = 'incomplete') = (incomplete_reason IS NOT NULL)", name="incomplete"),
+        CheckConstraint("score >= 0 AND score <= 1", name="score"),
+        Index(None, "subject_id"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[RowId]
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"))
+    engine_version: Mapped[str]
+    trigger: Mapped[str]
+    attempt: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    outcome: Mapped[str]
+    incomplete_reason: Mapped[str | None]
+    tier: Mapped[str]
+    score: Mapped[float]
+    not_examined: Mapped[JsonList]
+
+
+class FindingRow(Base):
+    """One check's evidence in a screening."""
+
+    __tablename__ = "findings"
+    __table_args__ = (Index(None, "screening_id"), NEVER_REUSED)
+
+    id: Mapped[RowId]
+    screening_id: Mapped[int] = mapped_column(ForeignKey("screenings.id"))
+    check: Mapped[str]
+    version: Mapped[int]
+    message: Mapped[str]
+    member: Mapped[str | None]
+    line: Mapped[int | None]
+    context: Mapped[str | None]
+    chain: Mapped[JsonList]
+    excerpt: Mapped[str | None]
+
+
+class VerdictRow(Base):
+    """One check version's conclusion on a subject."""
+
+    __tablename__ = "verdicts"
+    __table_args__ = (
+        one_of("tier", TIERS),
+        Index(None, "subject_id"),
+        Index(None, "screening_id"),
+        Index(None, "check", "check_version"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[RowId]
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"))
+    screening_id: Mapped[int] = mapped_column(ForeignKey("screenings.id"))
+    check: Mapped[str]
+    check_version: Mapped[int]
+    engine_version: Mapped[str]
+    classification: Mapped[str]
+    confidence: Mapped[str]
+    tier: Mapped[str]
+    message: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class DecisionRow(Base):
+    """A person's act on a subject."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index(None, "subject_id"), NEVER_REUSED)
+
+    id: Mapped[RowId]
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"))
+    actor: Mapped[str]
+    action: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]

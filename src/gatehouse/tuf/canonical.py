@@ -1,0 +1,146 @@
+"""Canonical JSON (OLPC, as TUF signs it) of the online roles, as bytes, spliced from fragments.
+
+Rules kept here: no object is built for an entry, so that a bin or a snapshot costs one join; the bytes on
+the wire are the canonical bytes, so that one digest covers them; a parse and a canonical serialisation give
+the same bytes back; text that two canonicalisers could write differently (anything outside plain ASCII, quotes,
+backslashes, control characters) is refused, not escaped. Keys stand in canonical order by hand.
+Formats: TUF specification sections 4.2 to 4.6; expiry `%Y-%m-%dT%H:%M:%SZ`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from gatehouse.core.errors import InternalError
+from gatehouse.core.names import InvalidName
+from gatehouse.tuf.model import Target
+
+#: Held fast, not read from the library: an upgrade must not change how a committed version renders.
+SPEC_VERSION: Final = "1.0.31"
+
+_PATH = re.compile(r"[A-Za-z0-9._+!~/-]+", re.ASCII)
+_ROLE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+_HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
+_SHA256_DIGITS = 64
+
+
+def format_expiry(expires: datetime) -> str:
+    """A moment as TUF writes it.
+
+    Raises:
+        InternalError: the moment is not aware, or not a whole second.
+    """
+    if expires.tzinfo is None or expires.microsecond:
+        raise InternalError(f"An expiry must be an aware moment of a whole second, not {expires!r}.")
+    return expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def target_entry(target: Target) -> bytes:
+    """The fragment of one target: `"<path>":{"hashes":{"sha256":"…"},"length":…}`.
+
+    Raises:
+        InvalidName: the path has characters outside the grammar of target paths.
+        InternalError: the digest is not a SHA-256 in lower-case hexadecimal, or the length is negative.
+    """
+    if not _PATH.fullmatch(target.path):
+        raise InvalidName(f"Target path {target.path[:200]!r} has characters outside the grammar of target paths.")
+    if target.length < 0:
+        raise InternalError(f"Target {target.path} has the length {target.length}.")
+    digest = _sha256(target.sha256, of=target.path)
+    return f'"{target.path}":{{"hashes":{{"sha256":"{digest}"}},"length":{target.length:d}}}'.encode()
+
+
+def targets_signed(version: int, expires: datetime, targets: Iterable[Target]) -> bytes:
+    """The signed part of a bin: its targets, in any order, and no delegation.
+
+    Raises:
+        InvalidName: a path is outside its grammar.
+        InternalError: a path stands twice, or a value is out of range.
+    """
+    ordered = sorted(targets, key=_path)
+    for one, other in itertools.pairwise(ordered):
+        if one.path == other.path:
+            raise InternalError(f"Target {one.path} stands twice in one bin.")
+    body = b",".join(map(target_entry, ordered))
+    return (
+        f'{{"_type":"targets","expires":"{format_expiry(expires)}","spec_version":"{SPEC_VERSION}","targets":{{'.encode()
+        + body
+        + f'}},"version":{_version(version)}}}'.encode()
+    )
+
+
+def snapshot_signed(version: int, expires: datetime, versions: Mapping[str, int]) -> bytes:
+    """The signed part of a snapshot.
+
+    Args:
+        version: of the snapshot.
+        expires: when it ends, aware, whole seconds.
+        versions: the version of `targets` and of every delegated role, by role name.
+
+    Raises:
+        InternalError: a name or a version is out of its grammar.
+    """
+    # "-" sorts before ".", so the names are sorted as they are written: "bins-x.json" before "bins.json".
+    entries = sorted((f"{_role(name)}.json", _version(number)) for name, number in versions.items())
+    body = ",".join([f'"{name}":{{"version":{number}}}' for name, number in entries])
+    return (
+        f'{{"_type":"snapshot","expires":"{format_expiry(expires)}","meta":{{{body}}},'
+        f'"spec_version":"{SPEC_VERSION}","version":{_version(version)}}}'
+    ).encode()
+
+
+def timestamp_signed(
+    version: int, expires: datetime, snapshot_version: int, snapshot_sha256: str, snapshot_length: int
+) -> bytes:
+    """The signed part of a timestamp: the version, digest and length (in bytes) of its snapshot.
+
+    Raises:
+        InternalError: a value is out of range.
+    """
+    digest = _sha256(snapshot_sha256, of="the snapshot")
+    return (
+        f'{{"_type":"timestamp","expires":"{format_expiry(expires)}","meta":{{"snapshot.json":{{'
+        f'"hashes":{{"sha256":"{digest}"}},"length":{_version(snapshot_length)},'
+        f'"version":{_version(snapshot_version)}}}}},"spec_version":"{SPEC_VERSION}","version":{_version(version)}}}'
+    ).encode()
+
+
+def envelope(signed: bytes, signatures: Sequence[tuple[str, str]]) -> bytes:
+    """The file: the signatures as (key id, hexadecimal signature), and the signed part as it was signed.
+
+    Raises:
+        InternalError: there is no signature, one key signs twice, or one is not hexadecimal.
+    """
+    if not signatures or len({keyid for keyid, _ in signatures}) != len(signatures):
+        raise InternalError("Metadata needs a signature, and one of each key.")
+    for keyid, signature in signatures:
+        if not _HEX.fullmatch(keyid) or not _HEX.fullmatch(signature):
+            raise InternalError(f"The signature of key {keyid[:80]!r} is not hexadecimal.")
+    body = ",".join(f'{{"keyid":"{keyid}","sig":"{signature}"}}' for keyid, signature in signatures)
+    return f'{{"signatures":[{body}],"signed":'.encode() + signed + b"}"
+
+
+def _path(target: Target) -> str:
+    return target.path
+
+
+def _role(name: str) -> str:
+    if not _ROLE.fullmatch(name):
+        raise InternalError(f"{name[:80]!r} is not a role name.")
+    return name
+
+
+def _version(number: int) -> int:
+    if number < 1:
+        raise InternalError(f"Versions and lengths of metadata begin at 1; {number} is none.")
+    return number
+
+
+def _sha256(text: str, *, of: str) -> str:
+    if len(text) != _SHA256_DIGITS or not _HEX.fullmatch(text):
+        raise InternalError(f"The digest of {of} is not a SHA-256 in lower-case hexadecimal.")
+    return text

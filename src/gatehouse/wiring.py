@@ -1,0 +1,160 @@
+"""The one place that picks adapters: from settings to the objects that web, worker and command line use."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from gatehouse.core.clock import Clock, SystemClock
+from gatehouse.core.errors import OperatorError
+from gatehouse.gate.accept import Accept
+from gatehouse.gate.admit import Admit
+from gatehouse.gate.authorize import Tokens
+from gatehouse.gate.bell import Bell
+from gatehouse.gate.manage import Manage
+from gatehouse.gate.publish import Publisher
+from gatehouse.gate.serve import Shelf
+from gatehouse.gate.status import Health
+from gatehouse.gate.trust import Trust
+from gatehouse.settings import Settings
+from gatehouse.storage.blobs.folder import FolderBlobs
+from gatehouse.storage.blobs.metadata import FolderMetadataStore
+from gatehouse.storage.keys.signers import check_signer, open_signer
+from gatehouse.storage.sql.database import SqlDatabase
+from gatehouse.storage.sql.migrate import is_current
+from gatehouse.tuf.model import Family
+from gatehouse.tuf.plan import OnlineSigners
+from gatehouse.tuf.roles import Lifetimes
+from gatehouse.tuf.trusted import OfflineState
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gatehouse:
+    """Everything that serves, by port. Made by `build`; `close` lets go of the database."""
+
+    settings: Settings
+    clock: Clock
+    database: SqlDatabase
+    blobs: FolderBlobs
+    metadata_store: FolderMetadataStore
+    trust: Trust
+    tokens: Tokens
+    accept: Accept
+    admit: Admit
+    manage: Manage
+    shelf: Shelf
+    health: Health
+    metrics: CollectorRegistry
+    outbox_bell: Bell
+    publisher_bell: Bell
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
+    """Put the parts together.
+
+    Raises:
+        OperatorError: the database cannot be reached or is not migrated, a folder or the token secret cannot
+            be used. One line says which.
+    """
+    clock = clock or SystemClock()
+    database = SqlDatabase(settings.database)
+    if not is_current(database.engine):
+        database.close()
+        raise OperatorError("The database schema is not this version's: run `gatehouse migrate` first.")
+    blobs = FolderBlobs(settings.blobs_folder)
+    store = FolderMetadataStore(settings.metadata_folder)
+    trust = Trust()
+    outbox_bell, publisher_bell = Bell(), Bell()
+    return Gatehouse(
+        settings=settings,
+        clock=clock,
+        database=database,
+        blobs=blobs,
+        metadata_store=store,
+        trust=trust,
+        tokens=Tokens(database=database, clock=clock, secret=read_token_secret(settings), location=settings.url()),
+        accept=Accept(
+            database=database,
+            blobs=blobs,
+            clock=clock,
+            max_file_size=settings.max_file_size,
+            ring=outbox_bell,
+        ),
+        admit=Admit(database=database, blobs=blobs, clock=clock, trust=trust, ring=publisher_bell),
+        manage=Manage(database=database, blobs=blobs, clock=clock, trust=trust, ring=publisher_bell),
+        shelf=Shelf(database=database, blobs=blobs, trust=trust),
+        health=Health(database=database, clock=clock, trust=trust),
+        metrics=CollectorRegistry(),
+        outbox_bell=outbox_bell,
+        publisher_bell=publisher_bell,
+    )
+
+
+def build_publisher(gatehouse: Gatehouse) -> Publisher:
+    """The publisher, with the signers that the settings name.
+
+    Raises:
+        OperatorError: a signer cannot be used, or its key is not authorised for its role.
+    """
+    settings = gatehouse.settings
+    with gatehouse.database.read() as transaction:
+        offline = gatehouse.trust.state(transaction)
+    return Publisher(
+        database=gatehouse.database,
+        store=gatehouse.metadata_store,
+        trust=gatehouse.trust,
+        signers=open_signers(settings, offline),
+        lifetimes=lifetimes(settings),
+        clock=gatehouse.clock,
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        lease_time=settings.lease_seconds,
+    )
+
+
+def open_signers(settings: Settings, offline: OfflineState) -> OnlineSigners:
+    """The signers of the online roles, each proved to sign for a key that its role authorises."""
+    timestamp = open_signer(settings.signer_uri("timestamp"))
+    check_signer(timestamp, offline.timestamp_keyids, role="timestamp")
+    snapshot = open_signer(settings.signer_uri("snapshot"))
+    check_signer(snapshot, offline.snapshot_keyids, role="snapshot")
+    bins = open_signer(settings.signer_uri("bins"))
+    for family in Family:
+        check_signer(bins, offline.bins_keyids[family], role="the hash bins")
+    return OnlineSigners(timestamp=timestamp, snapshot=snapshot, bins=bins)
+
+
+def lifetimes(settings: Settings) -> Lifetimes:
+    """How long signatures hold, by the settings."""
+    return Lifetimes(
+        timestamp=settings.expiry_timestamp, snapshot=settings.expiry_snapshot, bin_n=settings.expiry_bins
+    )
+
+
+def read_token_secret(settings: Settings) -> bytes:
+    """The secret of the upload tokens.
+
+    Raises:
+        OperatorError: there is none, it is too short, or others than its owner can read it.
+    """
+    path = settings.token_secret_path
+    try:
+        secret = path.read_bytes()
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise OperatorError(
+            f"Cannot read the token secret {path}: {error.strerror}. Run `gatehouse init`."
+        ) from error
+    if mode & 0o077:
+        raise OperatorError(f"Others can read the token secret {path}: run `chmod 600` on it.")
+    if len(secret) < _SECRET_BYTES:
+        raise OperatorError(f"The token secret {path} is shorter than {_SECRET_BYTES} bytes.")
+    return secret

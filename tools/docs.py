@@ -1,0 +1,49 @@
+"""Writes docs/reference/ from the code; with `--check` compares it, and checks the documents (`prose.py`).
+
+Run it as `python -m tools.docs`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tools import prose, reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def check() -> list[str]:
+    """One line for each fault."""
+    faults = prose.faults(ROOT)
+    for name, text in reference.pages().items():
+        page = ROOT / name
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            faults.append(f"{name}: not what the code says now; run `make docs`.")
+    return faults
+
+
+def write() -> None:
+    """Write the generated pages."""
+    for name, text in reference.pages().items():
+        page = ROOT / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8")
+        print(f"Wrote {name}.")
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check; 1 if there is a fault, 2 if misused."""
+    if arguments == ["--check"]:
+        faults = check()
+        print("\n".join(faults), end="\n" if faults else "")
+        return 1 if faults else 0
+    if arguments:
+        print("Usage: python -m tools.docs [--check]", file=sys.stderr)
+        return 2
+    write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
