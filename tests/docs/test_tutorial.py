@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.documents import blocks, is_printed, read_steps
+from tests.support.documents import Step, blocks, is_printed, read_steps
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs/tutorials/first-package.md"
+UPLOAD_AND_MANAGE = ROOT / "docs/how-to/upload-and-manage.md"
 CLIENT_LIBRARY = ROOT / "docs/how-to/client-library.md"
 BIN = Path(sys.executable).parent
 MARK = "--- step ended ---"
@@ -42,15 +43,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "COLUMNS": "200",
         "NO_COLOR": "1",
     }
-    with subprocess.Popen(
-        [BIN / "gatehouse", "serve", "--port", "0"],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "server.log").open("w"),
-        text=True,
-    ) as process:
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen(
+            [BIN / "gatehouse", "serve", "--port", "0"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
             yield Server(folder=folder, address=_address(process, folder), environment=environment)
         finally:
@@ -69,11 +73,20 @@ def _address(process: subprocess.Popen[str], folder: Path) -> str:
     pytest.fail(f"The server did not start: {(folder / 'server.log').read_text()}")
 
 
-def test_the_tutorial_works_as_it_is_written(server: Server) -> None:
-    walk_through(TUTORIAL, server, at_least=10)
+@pytest.fixture(scope="module")
+def walked(server: Server) -> list[tuple[Step, str]]:
+    """The tutorial's steps with what each printed. It publishes `first-package`."""
+    return walk(TUTORIAL, server)
 
 
-def test_the_client_example_verifies_pages_and_file_from_the_root_alone(server: Server) -> None:
+def test_the_tutorial_works_as_it_is_written(walked: list[tuple[Step, str]]) -> None:
+    check(walked, at_least=20)
+
+
+def test_the_client_example_verifies_pages_and_file_from_the_root_alone(
+    server: Server, walked: list[tuple[Step, str]]
+) -> None:
+    assert walked
     example = server.folder / "example.py"
     (text,) = blocks(CLIENT_LIBRARY, "python")
     example.write_text(text)
@@ -83,16 +96,25 @@ def test_the_client_example_verifies_pages_and_file_from_the_root_alone(server: 
     assert done.stdout.startswith("verified: two pages of first-package and first_package-1.0")
 
 
-def walk_through(page: Path, server: Server, *, at_least: int) -> None:
+def test_the_page_on_uploading_and_managing_works_as_it_is_written(server: Server) -> None:
+    check(walk(UPLOAD_AND_MANAGE, server), at_least=12)
+
+
+def walk(page: Path, server: Server) -> list[tuple[Step, str]]:
+    """Run a page's steps in one shell, until one fails; each with what it printed."""
     steps = read_steps(page, server.address)
-    assert len(steps) >= at_least, "the page has lost its commands"
     script = server.folder / f"{page.stem}.sh"
     script.write_text("\n".join(f"{step.command}\necho; echo '{MARK}'" for step in steps))
     done = run(server, ["bash", "-e", script])
     outputs = done.stdout.split(MARK)
     failed = steps[min(len(outputs), len(steps)) - 1].command
     assert done.returncode == 0, f"This failed:\n{failed}\n\nAll that was printed:\n{done.stdout}"
-    for step, output in zip(steps, outputs, strict=False):
+    return list(zip(steps, outputs, strict=False))
+
+
+def check(walked: list[tuple[Step, str]], *, at_least: int) -> None:
+    assert len(walked) >= at_least, "the page has lost its commands"
+    for step, output in walked:
         assert is_printed(step.prints, output), f"{step.command}\nprinted\n{output}\nthe page says {step.prints}"
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url
+from tests.support.postgres import running_postgres
 
 from gatehouse.storage.blobs.folder import FolderBlobs
 from gatehouse.storage.blobs.metadata import FolderMetadataStore
 from gatehouse.storage.sql import migrate
 from gatehouse.storage.sql.database import SqlDatabase
-from tests.support.postgres import running_postgres
 
 __all__ = [
     "blobs",

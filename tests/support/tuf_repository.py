@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.serialization.json import JSONSerializer
 
 from gatehouse.core.errors import NotFound
 from gatehouse.tuf.bins import BinLayout
@@ -104,6 +106,22 @@ class Repository:
         """Take new offline metadata and put its files where clients find them."""
         self.offline += items
         self.files.update((f"metadata/{item.filename}", item.data) for item in items)
+
+    def resign(
+        self, role: str, change: Callable[[Root | Targets], None] | None = None, *, signers: Sequence[Signer] = ()
+    ) -> OfflineMetadata:
+        """The next version of an offline role, changed and signed with the ceremony's keys, not yet taken."""
+        newest = max((item for item in self.offline if item.role == role), key=lambda item: item.version)
+        metadata: Metadata[Root | Targets] = Metadata.from_bytes(newest.data)
+        metadata.signed.version += 1
+        if change is not None:
+            change(metadata.signed)
+        metadata.signatures.clear()
+        own = {"root": self.keys.root, "targets": self.keys.targets, "audit": (self.keys.audit,)}
+        for signer in signers or own.get(role, self.keys.bins):
+            metadata.sign(signer, append=True)
+        data = metadata.to_bytes(JSONSerializer(compact=True))
+        return OfflineMetadata(role=role, version=metadata.signed.version, data=data)
 
     def contents(self, ref: BinRef) -> list[Target]:
         """The targets of a bin."""

@@ -95,7 +95,8 @@ def test_a_password_in_the_database_url_is_masked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False)]  # noqa: S104 -- asked about, not bound
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False)],  # noqa: S104 -- asked about, not bound
 )
 def test_it_knows_whether_it_listens_on_loopback_alone(host: str, loopback: bool) -> None:  # noqa: FBT001 -- a table
     assert load({"GATEHOUSE_HOST": host}).settings.listens_on_loopback is loopback

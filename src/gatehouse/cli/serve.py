@@ -75,7 +75,7 @@ def _prepare(settings: Settings) -> None:
 def _run(gatehouse: Gatehouse) -> None:
     settings = gatehouse.settings
     server = _listen(gatehouse)
-    loops = build_loops(gatehouse, steal=settings.embedded)
+    loops = build_loops(gatehouse, alone=settings.embedded)
     for loop in loops:
         loop.start()
 

@@ -358,6 +358,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def unclaim(self) -> None:
+        """Let go of every claim: for a process that knows itself the only one, after its predecessor died."""
+        ...
+
     def done(self, ids: Collection[int]) -> None:
         """These are finished."""
         ...

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 MAX_ATTEMPTS = 10
-_CLAIM = timedelta(seconds=60)
+_CLAIM = timedelta(seconds=30)
 _SWEEP_SECONDS = 1.0
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=10)
@@ -36,14 +36,22 @@ class OutboxLoop(Loop):
 
     name = "outbox"
 
-    def __init__(self, *, database: Database, clock: Clock, handlers: Mapping[str, Handler], bell: Bell) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, handlers: Mapping[str, Handler], bell: Bell, alone: bool = False
+    ) -> None:
         super().__init__(bell)
         self._database = database
         self._clock = clock
         self._handlers = handlers
+        self._alone = alone
 
     def round(self) -> float:
         """Work until nothing is due."""
+        if self._alone:
+            # Whoever claimed anything before this process is dead: its claims need not run out.
+            with self._database.write() as transaction:
+                transaction.outbox.unclaim()
+            self._alone = False
         while not self.stopping and self.work_once():
             pass
         return _SWEEP_SECONDS

@@ -104,7 +104,8 @@ ONE = Target(path="files/a/a.zip", sha256="0" * 64, length=1)
 
 
 @pytest.mark.parametrize(
-    "path", ['files/a/"', "files/a/\\", "files/a/\n", "files/a/\x7f", "files/a/é", "files/a/\ud800", "files/a b", ""]
+    "path",
+    ['files/a/"', "files/a/\\", "files/a/\n", "files/a/\x7f", "files/a/é", "files/a/\ud800", "files/a b", ""],
 )
 def test_a_path_that_two_writers_could_write_differently_is_refused(path: str) -> None:
     with pytest.raises(InvalidName, match="grammar of target paths"):

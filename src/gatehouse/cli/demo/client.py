@@ -24,9 +24,7 @@ class Client:
         self._pool = urllib3.PoolManager(retries=False, timeout=30)
         self._token = token
 
-    def upload(
-        self, filename: str, content: bytes, *, token: str | None = None
-    ) -> tuple[int, str]:
+    def upload(self, filename: str, content: bytes, *, token: str | None = None) -> tuple[int, str]:
         """Upload as twine does; the status and the reason."""
         is_wheel = filename.endswith(".whl")
         name, version = filename.removesuffix(".tar.gz").split("-")[:2]

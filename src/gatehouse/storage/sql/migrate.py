@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from gatehouse.core.errors import OperatorError
+from gatehouse.core.errors import InternalError, OperatorError
 from gatehouse.storage.sql.engine import make_engine, translated
 
 # Any number will do, as long as it never changes: "gatehouse" has nine letters, PEP 458 the rest.
@@ -32,7 +32,12 @@ def upgrade(engine_or_url: Engine | str) -> None:
     Raises:
         OperatorError: the database cannot be used, or a newer Gatehouse made its tables.
     """
-    with _engine(engine_or_url) as engine, translated(engine), engine.begin() as connection:
+    with (
+        _engine(engine_or_url) as engine,
+        _blaming_the_operator(),
+        translated(engine),
+        engine.begin() as connection,
+    ):
         if engine.dialect.name == "postgresql":
             # Held until the commit; a second starter then finds nothing to do.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
@@ -74,6 +79,15 @@ def _config(connection: Connection | None = None) -> Config:
     if connection is not None:
         config.attributes["connection"] = connection
     return config
+
+
+@contextmanager
+def _blaming_the_operator() -> Iterator[None]:
+    try:
+        yield
+    except InternalError as error:
+        # Foreign tables in the way, or rights that are missing.
+        raise OperatorError(f"The tables cannot be upgraded: {error.message}") from error
 
 
 @contextmanager

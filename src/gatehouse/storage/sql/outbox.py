@@ -64,6 +64,12 @@ class SqlOutbox:
             for row in rows
         ]
 
+    def unclaim(self) -> None:
+        """Let go of every claim."""
+        self._connection.execute(
+            update(OutboxRow).where(OutboxRow.leased_until.is_not(None)).values(leased_until=None)
+        )
+
     def done(self, ids: Collection[int]) -> None:
         """These are finished."""
         for piece in pieces(sorted(set(ids))):
