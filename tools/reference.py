@@ -85,7 +85,9 @@ def cli_page() -> str:
 
 
 def _helps(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH, color=False)
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=_WIDTH, color=False, **command.context_settings
+    )
     help_text = re.sub(r"[ \t]+$", "", click.unstyle(command.get_help(context)), flags=re.MULTILINE)
     yield context.command_path, help_text.strip()
     if isinstance(command, click.Group):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.documents import Step, blocks, is_printed, read_steps
+from tests.support.system import need
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs/tutorials/first-package.md"
@@ -96,7 +97,9 @@ def test_the_client_example_verifies_pages_and_file_from_the_root_alone(
     assert done.stdout.startswith("verified: two pages of first-package and first_package-1.0")
 
 
+@pytest.mark.system
 def test_the_page_on_uploading_and_managing_works_as_it_is_written(server: Server) -> None:
+    need("curl", "curl")
     check(walk(UPLOAD_AND_MANAGE, server), at_least=12)
 
 

@@ -252,11 +252,11 @@ def _check_tree(signed: Mapping[str, Targets]) -> None:
         if role.targets and name != AUDIT:
             raise BadOfflineMetadata(f"{name} lists targets of its own, which would hide those in the bins.")
     for family, path in _SAMPLES.items():
-        asked = list(route(path, signed.get))[:-1]
-        if asked != [TARGETS, BINS, DELEGATOR[family]]:
+        asked = list(route(path, signed.get))
+        if asked[:-1] != [TARGETS, BINS, DELEGATOR[family]]:
             raise BadOfflineMetadata(
-                f"A client would look for {path} in {', then '.join(asked) or 'no role'}: "
-                f"not the delegations of this index (targets, bins, {DELEGATOR[family]})."
+                f"A client would look for {path} in {', then '.join(asked)}: "
+                f"not the delegations of this index (targets, bins, {DELEGATOR[family]}, a bin)."
             )
     if AUDIT not in route("audit/log", signed.get):
         raise BadOfflineMetadata("targets must delegate audit/* to audit before it delegates to bins.")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, literal, or_, select, update
 
 from gatehouse.core.errors import InternalError
 from gatehouse.gate.ports import Account, TokenRecord
 from gatehouse.storage.sql.models import AccountRow, ProjectOwnerRow, UploadTokenRow
 from gatehouse.storage.sql.statements import insert
+from gatehouse.storage.sql.types import UtcDateTime
 
 
 class SqlAccounts:
@@ -74,7 +75,7 @@ class SqlAccounts:
         revoked = self._connection.execute(
             update(UploadTokenRow)
             .where(UploadTokenRow.id == token_id)
-            .values(revoked_at=func.coalesce(UploadTokenRow.revoked_at, at))
+            .values(revoked_at=func.coalesce(UploadTokenRow.revoked_at, literal(at, UtcDateTime())))
         )
         return revoked.rowcount == 1
 

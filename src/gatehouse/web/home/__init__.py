@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pyramid.config import Configurator
 
-from gatehouse.core.errors import NotFound
+from gatehouse.core.errors import GatehouseError, NotFound
+from gatehouse.gate.status import Overview
 from gatehouse.web.replies import REVALIDATE, Reply, bytes_reply, text_reply
 from gatehouse.web.request import Request
 
@@ -33,12 +34,13 @@ def includeme(config: Configurator) -> None:
     static = {name: files(__name__).joinpath(name).read_bytes() for name in _STATIC}
 
     def home(request: Request) -> Reply:
-        base = request.gatehouse.settings.url()
+        # The server states the port, never the client.
+        base = request.gatehouse.settings.url(int(request.environ["SERVER_PORT"]))
         page = template.render(
             base=base,
             is_plain_http=urlsplit(base).scheme == "http",
             host=urlsplit(base).hostname,
-            overview=request.gatehouse.health.overview(),
+            overview=_overview(request),
         )
         reply = text_reply(page, content_type="text/html")
         reply.headers["Content-Security-Policy"] = _POLICY
@@ -54,3 +56,11 @@ def includeme(config: Configurator) -> None:
 
     config.add_resource("home", "/", {"GET": home})
     config.add_resource("static", "/static/{name}", {"GET": asset})
+
+
+def _overview(request: Request) -> Overview | None:
+    try:
+        return request.gatehouse.health.overview()
+    except GatehouseError:
+        # The page says that something is wrong; what it is stands at /readyz.
+        return None

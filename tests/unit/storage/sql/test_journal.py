@@ -1,0 +1,121 @@
+"""The journal in SQL, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from gatehouse.core.errors import InternalError
+from gatehouse.gate.ports import JournalEntry
+from gatehouse.storage.sql.database import SqlDatabase, SqlTransaction
+from gatehouse.tuf.model import BinRef, Family, Target, TargetChange
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+BIN = BinRef(family=Family.FILES, index=7)
+
+
+def put(path: str, digit: str = "a") -> tuple[BinRef, TargetChange]:
+    return BIN, TargetChange(path=path, target=Target(path=path, sha256=digit * 64, length=9), cause="upload")
+
+
+def remove(path: str) -> tuple[BinRef, TargetChange]:
+    return BIN, TargetChange(path=path, target=None, cause="removal")
+
+
+def publish(tx: SqlTransaction, version: int = 1) -> int:
+    return tx.signing.add_publication(
+        epoch=1,
+        snapshot_version=version,
+        timestamp_version=version,
+        reason="test",
+        changes=1,
+        roles=["snapshot"],
+        at=NOW,
+    )
+
+
+def paths(entries: list[JournalEntry]) -> list[str]:
+    return [entry.change.path for entry in entries]
+
+
+def test_changes_wait_in_the_order_in_which_they_were_appended(database: SqlDatabase) -> None:
+    changes = [put("b"), put("a"), remove("b"), put("b", "c")]
+    with database.write() as tx:
+        tx.journal.append([], at=NOW)
+        tx.journal.append(changes[:3], at=NOW)
+    with database.write() as tx:
+        tx.journal.append(changes[3:], at=NOW)
+    with database.read() as tx:
+        found = tx.journal.pending(limit=10)
+        assert [(entry.bin, entry.change) for entry in found] == changes
+        assert {entry.at for entry in found} == {NOW}
+        assert [entry.id for entry in found] == sorted(entry.id for entry in found)
+        assert tx.journal.pending(limit=2) == found[:2]
+        assert tx.journal.count_pending() == 4
+
+
+def test_what_a_publication_took_waits_no_longer(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.journal.append([put("a"), put("b"), put("c")], at=NOW)
+        publication = publish(tx)
+        entries = tx.journal.pending(limit=10)
+        tx.journal.assign([entries[2].id, entries[0].id], publication)
+        assert paths(tx.journal.pending(limit=10)) == ["b"]
+        assert tx.journal.count_pending() == 1
+        assert tx.journal.taken_by(publication) == [entries[0], entries[2]]
+        assert tx.journal.taken_by(publication + 1) == []
+
+
+def test_an_entry_is_taken_once(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.journal.append([put("a")], at=NOW)
+        first = publish(tx)
+        tx.signing.mark_published(first, at=NOW)
+        second = publish(tx, 2)
+        ids = [entry.id for entry in tx.journal.pending(limit=1)]
+        tx.journal.assign(ids, first)
+    with pytest.raises(InternalError, match="1 journal entries and 0"), database.write() as tx:
+        tx.journal.assign(ids, second)
+    with pytest.raises(InternalError), database.write() as tx:
+        tx.journal.assign([10**9], second)
+
+
+def test_many_entries_are_taken_at_once(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.journal.append([put(f"path/{number}") for number in range(1_200)], at=NOW)
+        publication = publish(tx)
+        tx.journal.assign([entry.id for entry in tx.journal.pending(limit=2_000)], publication)
+        assert len(tx.journal.taken_by(publication)) == 1_200
+        assert tx.journal.count_pending() == 0
+
+
+def test_what_was_ever_held_is_remembered(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.journal.append([put("a", "1"), put("a", "2"), remove("a"), put("b", "3")], at=NOW)
+        assert tx.journal.ever_held("a", "1" * 64)
+        assert tx.journal.ever_held("a", "2" * 64)
+        assert not tx.journal.ever_held("a", "3" * 64)
+        for no_digest in ("", "1", "A" * 64, "../x", "1" * 65):
+            assert not tx.journal.ever_held("a", no_digest)
+
+
+def test_an_entry_that_commits_late_is_not_lost(
+    new_postgres_url: Callable[[str], str], postgres_template: str
+) -> None:
+    """On PostgreSQL the lower number can become visible after the higher one was taken."""
+    database = SqlDatabase(new_postgres_url(postgres_template))
+    with database.write() as slow:
+        slow.journal.append([put("slow")], at=NOW)
+        with database.write() as fast:
+            fast.journal.append([put("fast")], at=NOW)
+        with database.write() as publisher:
+            (taken,) = publisher.journal.pending(limit=10)
+            assert taken.change.path == "fast"
+            publisher.journal.assign([taken.id], publish(publisher))
+    with database.read() as tx:
+        (late,) = tx.journal.pending(limit=10)
+        assert late.change.path == "slow"
+        assert late.id < taken.id
+    database.close()

@@ -1,0 +1,27 @@
+"""A house for the tests of the web, set up once; each test uses names of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import quiet_pyramid
+from tests.support.web_house import WebHouse, form, upload_parts, web_house
+
+__all__ = ["house", "quiet_pyramid", "sample"]
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHouse]:
+    with web_house(tmp_path_factory.mktemp("web") / "home", max_file_size=1024 * 1024) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="session")
+def sample(house: WebHouse) -> str:
+    """The filename of a wheel of the project `sample-thing` that is published."""
+    parts = upload_parts("sample-thing", "1.0")
+    assert house.upload(form(parts)).status_int == 200
+    house.publish()
+    return str(parts[-1][2])  # type: ignore[misc]  # the last part is the file, which has three
