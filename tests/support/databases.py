@@ -1,26 +1,27 @@
 """Fixtures: a fresh, migrated, empty database for each test, on SQLite and on PostgreSQL, and folder stores.
 
-Migrations run once a session for each kind of database; a test gets a copy of the result. A PostgreSQL server is
-started by the first test that wants one, unless GATEHOUSE_TEST_POSTGRES_URL names one whose user may create
-databases.
+Migrations run once a session for each kind of database. On SQLite a test gets a copy of the file; on PostgreSQL all
+tests use one database, which is emptied after each. A server is started by the first test that wants one, unless
+GATEHOUSE_TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, make_url
-from tests.support.postgres import running_postgres
+from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from gatehouse.storage.blobs.folder import FolderBlobs
 from gatehouse.storage.blobs.metadata import FolderMetadataStore
 from gatehouse.storage.sql import migrate
 from gatehouse.storage.sql.database import SqlDatabase
+from gatehouse.storage.sql.engine import make_engine
+from tests.support.postgres import running_postgres
 
 __all__ = [
     "blobs",
@@ -29,14 +30,33 @@ __all__ = [
     "metadata_store",
     "new_postgres_url",
     "postgres_admin",
+    "postgres_database",
     "postgres_server",
-    "postgres_template",
+    "postgres_url",
+    "postgres_washable",
     "sqlite_database",
     "sqlite_template",
     "sqlite_url",
 ]
 
 _numbers = count(1)
+
+#: Empties a PostgreSQL database as its migrations left it: ends what other sessions hold open, goes past the
+#: triggers that keep evidence, and starts all numbers at one.
+_WASH = """
+DO $$
+DECLARE name text;
+BEGIN
+  PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle';
+  SET LOCAL session_replication_role = replica;
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('DELETE FROM %I', name);
+  END LOOP;
+  PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public';
+  INSERT INTO sources (name) VALUES ('local');
+END $$
+"""
 
 
 @pytest.fixture(scope="session")
@@ -60,31 +80,41 @@ def postgres_admin(postgres_server: str) -> Iterator[Connection]:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: str, postgres_admin: Connection) -> Iterator[str]:
-    """The name of a migrated database to copy."""
-    name = f"gatehouse_test_{os.getpid()}_template"
+@pytest.fixture
+def new_postgres_url(postgres_server: str, postgres_admin: Connection) -> Iterator[str]:
+    """The URL of a PostgreSQL database without tables."""
+    name = f"gatehouse_test_{os.getpid()}_{next(_numbers)}"
     postgres_admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-    migrate.upgrade(_url(postgres_server, name))
-    yield name
+    yield _url(postgres_server, name)
+    postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_washable(postgres_server: str, postgres_admin: Connection) -> Iterator[tuple[str, Engine]]:
+    """The URL of a migrated database, and an engine to empty it with: far cheaper than a copy a test."""
+    name = f"gatehouse_test_{os.getpid()}"
+    postgres_admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    url = _url(postgres_server, name)
+    engine = make_engine(url)
+    migrate.upgrade(engine)
+    yield url, engine
+    engine.dispose()
     postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def new_postgres_url(postgres_server: str, postgres_admin: Connection) -> Iterator[Callable[[str], str]]:
-    """A function that copies a database by name and returns the URL of the copy; copies go after the test."""
-    made: list[str] = []
+def postgres_url(postgres_washable: tuple[str, Engine]) -> Iterator[str]:
+    """The URL of a migrated, empty PostgreSQL database."""
+    url, engine = postgres_washable
+    yield url
+    with engine.begin() as connection:
+        connection.exec_driver_sql(_WASH)
 
-    def copy(template: str) -> str:
-        name = f"gatehouse_test_{os.getpid()}_{next(_numbers)}"
-        # Copying files beats replaying a log where nothing is synced.
-        postgres_admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        made.append(name)
-        return _url(postgres_server, name)
 
-    yield copy
-    for name in made:
-        postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[SqlDatabase]:
+    """A migrated, empty PostgreSQL database."""
+    yield from _opened(postgres_url)
 
 
 @pytest.fixture(scope="session")
@@ -110,11 +140,8 @@ def sqlite_database(sqlite_url: str) -> Iterator[SqlDatabase]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh, migrated database; the test runs once on each kind."""
-    if request.param == "sqlite":
-        url: str = request.getfixturevalue("sqlite_url")
-        return url
-    copy: Callable[[str], str] = request.getfixturevalue("new_postgres_url")
-    return copy(request.getfixturevalue("postgres_template"))
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 @pytest.fixture

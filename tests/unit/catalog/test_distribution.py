@@ -22,7 +22,7 @@ class TestWheels:
         assert dist.tags == ("py2-none-any", "py3-none-any")
         assert dist.python_tag == "py2.py3"
         assert dist.archive_format == "zip"
-        assert dist.identity == "bdist_wheel:foo-bar:1.0.post1:2a:py2.py3-none-any"
+        assert dist.identity == "bdist_wheel:foo-bar:1.post1:2a:py2.py3-none-any"
 
     @pytest.mark.parametrize(
         "other",
@@ -69,7 +69,7 @@ class TestSdists:
         assert dist.tags == ()
         assert dist.python_tag == "source"
         assert dist.archive_format == archive_format
-        assert dist.identity == "sdist:foo-bar:1.0b2"
+        assert dist.identity == "sdist:foo-bar:1b2"
 
     def test_keep_the_zeros_of_their_version(self) -> None:
         assert parse_distribution_filename("foo-1.0.0.tar.gz").version == "1.0.0"

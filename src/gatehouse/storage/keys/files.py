@@ -39,8 +39,6 @@ def create_key(path: Path) -> CryptoSigner:
     try:
         _make_folder(path.parent)
         _write_new(path, signer.private_bytes)
-    except FileExistsError as error:
-        raise KeyFileError(f"Key file {path} exists already; a key is never overwritten.") from error
     except OSError as error:
         raise KeyFileError(f"Key file {path} cannot be written: {error.strerror}.") from error
     return signer
@@ -62,12 +60,12 @@ def load_key(path: Path, public_key: SSlibKey | None = None) -> CryptoSigner:
         raise KeyFileError(f"Key file {path} cannot be read: {error.strerror}.") from error
     try:
         return CryptoSigner(load_pem_private_key(pem, None), public_key)
+    except KeyMismatchError as error:
+        raise KeyFileError(f"Key file {path} holds another key than the one asked for.") from error
     except TypeError as error:
         raise KeyFileError(f"Key file {path} is protected by a password; online keys must not be.") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"Key file {path} does not hold a private key in PEM that can sign here.") from error
-    except KeyMismatchError as error:
-        raise KeyFileError(f"Key file {path} holds another key than the one asked for.") from error
+        raise KeyFileError(f"Key file {path} does not hold a private key in PEM that can sign as asked.") from error
 
 
 def load_or_create_key(path: Path) -> CryptoSigner:
@@ -104,6 +102,8 @@ def _write_new(path: Path, content: bytes) -> None:
             os.fsync(descriptor)
         # A crash up to here leaves a hidden file that nothing reads. A link, unlike a rename, never replaces.
         os.link(temporary, path)
+    except FileExistsError as error:
+        raise KeyFileError(f"Key file {path} exists already; a key is never overwritten.") from error
     finally:
         temporary.unlink()
     # A crash before the folder is synced may lose the name: the key is then made anew, and nothing used it yet.
@@ -116,15 +116,21 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _read(path: Path) -> bytes:
     # Without O_NONBLOCK, opening a pipe put in the file's place would wait for ever.
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        # ^ PTH123: pathlib opens by name only, and the checks must be of the file that is read.
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(f"Key file {path} is not a regular file.")
-        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP):
-            raise KeyFileError(f"Key file {path} is open to others than its owner: set its mode to 0600.")
-        if status.st_uid not in (0, os.geteuid()):
-            raise KeyFileError(f"Key file {path} belongs to another user.")
-        if status.st_size > MAX_KEY_BYTES:
-            raise KeyFileError(f"Key file {path} is longer than {MAX_KEY_BYTES:,} bytes.")
-        return file.read(MAX_KEY_BYTES)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        # Of the open file, not of the name: what is checked is what is read.
+        _refuse_unsafe(path, os.fstat(descriptor))
+        return os.read(descriptor, MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError(f"Key file {path} is not a regular file.")
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP):
+        raise KeyFileError(f"Key file {path} is open to others than its owner: set its mode to 0600.")
+    if status.st_uid not in (0, os.geteuid()):
+        raise KeyFileError(f"Key file {path} belongs to another user.")
+    if status.st_size > MAX_KEY_BYTES:
+        raise KeyFileError(f"Key file {path} is longer than {MAX_KEY_BYTES:,} bytes.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -123,14 +122,11 @@ class TestProjects:
             waiting.result(10)
         assert order == ["first", "second"]
 
-    def test_another_project_is_not_locked_on_postgresql(
-        self, new_postgres_url: Callable[[str], str], postgres_template: str
-    ) -> None:
-        database = SqlDatabase(new_postgres_url(postgres_template))
+    def test_another_project_is_not_locked_on_postgresql(self, postgres_database: SqlDatabase) -> None:
+        database = postgres_database
         with database.write() as tx, database.write() as other:
             tx.catalog.add_project(name="one", display_name="one", at=NOW)
             other.catalog.add_project(name="two", display_name="two", at=NOW)
-        database.close()
 
     def test_a_status_is_set(self, database: SqlDatabase) -> None:
         add_release(database)

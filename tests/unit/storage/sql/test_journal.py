@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -101,11 +100,9 @@ def test_what_was_ever_held_is_remembered(database: SqlDatabase) -> None:
             assert not tx.journal.ever_held("a", no_digest)
 
 
-def test_an_entry_that_commits_late_is_not_lost(
-    new_postgres_url: Callable[[str], str], postgres_template: str
-) -> None:
+def test_an_entry_that_commits_late_is_not_lost(postgres_database: SqlDatabase) -> None:
     """On PostgreSQL the lower number can become visible after the higher one was taken."""
-    database = SqlDatabase(new_postgres_url(postgres_template))
+    database = postgres_database
     with database.write() as slow:
         slow.journal.append([put("slow")], at=NOW)
         with database.write() as fast:
@@ -118,4 +115,3 @@ def test_an_entry_that_commits_late_is_not_lost(
         (late,) = tx.journal.pending(limit=10)
         assert late.change.path == "slow"
         assert late.id < taken.id
-    database.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -128,10 +127,8 @@ def test_epochs_never_repeat(database: SqlDatabase) -> None:
     assert sorted(epochs) == list(range(1, 33))
 
 
-def test_nobody_takes_a_checked_lease_before_the_commit(
-    new_postgres_url: Callable[[str], str], postgres_template: str
-) -> None:
-    database = SqlDatabase(new_postgres_url(postgres_template))
+def test_nobody_takes_a_checked_lease_before_the_commit(postgres_database: SqlDatabase) -> None:
+    database = postgres_database
     one = held(database, "one")
     committed = Signal()
 
@@ -147,4 +144,3 @@ def test_nobody_takes_a_checked_lease_before_the_commit(
                 stolen.result(0.2)
             committed.set()
         assert stolen.result(10)
-    database.close()

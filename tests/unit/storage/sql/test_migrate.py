@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,7 @@ from gatehouse.storage.sql.models import Base
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDatabase]:
     url = f"sqlite:///{tmp_path}/empty.db"
     if request.param == "postgres":
-        copy: Callable[[str], str] = request.getfixturevalue("new_postgres_url")
-        url = copy("template1")
+        url = request.getfixturevalue("new_postgres_url")
     database = SqlDatabase(url)
     yield database
     database.close()
@@ -87,7 +86,9 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty_database: Sql
     assert inspect(empty_database.engine).get_table_names() == ["outbox"]
 
 
-def test_the_tables_of_a_newer_gatehouse_are_refused(database: SqlDatabase) -> None:
+def test_the_tables_of_a_newer_gatehouse_are_refused(empty_database: SqlDatabase) -> None:
+    database = empty_database
+    migrate.upgrade(database.engine)
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert not migrate.is_current(database.engine)
