@@ -1,7 +1,7 @@
 """Fixtures: a fresh, migrated, empty database for each test, on SQLite and on PostgreSQL, and folder stores.
 
-Migrations run once a session for each kind of database. On SQLite a test gets a copy of the file; on PostgreSQL all
-tests use one database, which is emptied after each. A server is started by the first test that wants one, unless
+Migrations run once a session for each kind of database. On SQLite a test gets a copy of the file; on PostgreSQL
+all tests use one database, which is emptied after each. A server is started by the first test that wants one, unless
 GATEHOUSE_TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
 """
 

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, Signer
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata
 from tuf.api.serialization.json import JSONSerializer
 
 from gatehouse.core.errors import NotFound
@@ -108,11 +109,11 @@ class Repository:
         self.files.update((f"metadata/{item.filename}", item.data) for item in items)
 
     def resign(
-        self, role: str, change: Callable[[Root | Targets], None] | None = None, *, signers: Sequence[Signer] = ()
+        self, role: str, change: Callable[[Any], None] | None = None, *, signers: Sequence[Signer] = ()
     ) -> OfflineMetadata:
         """The next version of an offline role, changed and signed with the ceremony's keys, not yet taken."""
         newest = max((item for item in self.offline if item.role == role), key=lambda item: item.version)
-        metadata: Metadata[Root | Targets] = Metadata.from_bytes(newest.data)
+        metadata: Metadata[Any] = Metadata.from_bytes(newest.data)
         metadata.signed.version += 1
         if change is not None:
             change(metadata.signed)
@@ -198,7 +199,7 @@ class Repository:
         """Plan, rehearse and make visible."""
         draft = self.draft(changed, **options)
         before = self.history[-1].targets if self.history else {}
-        paths = [path for path in before | self.targets if before.get(path) != self.targets.get(path)]
+        paths = [path for path in {**before, **self.targets} if before.get(path) != self.targets.get(path)]
         self.rehearse(draft, {path: self.targets.get(path) for path in paths})
         self.apply(draft)
         return draft

@@ -27,6 +27,7 @@ from gatehouse.web.reception import Limits, RequestParser, as_refusal
 #: Larger pieces of an answer are kept as they are, instead of being copied into a buffer of waitress's, which
 #: would spill into the system's folder for temporary files.
 _LARGE_PIECE = 64 * 1024
+_SEND_PIECE = 256 * 1024
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress ships no types
@@ -82,6 +83,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         self._read_request: Any = None
         self._sent = 0
         super().__init__(server, sock, address, adjustments, map=map)
+        # What the socket does not take of a piece is read again; a socket's whole buffer would be megabytes.
+        self.sendbuf_len = min(self.sendbuf_len, _SEND_PIECE)
 
     # --- on the loop, once a second -----------------------------------------------------------------------------
 

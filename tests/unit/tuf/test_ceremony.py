@@ -82,7 +82,7 @@ def test_every_role_lives_as_long_as_asked() -> None:
         "root": timedelta(4), "targets": timedelta(3), "audit": timedelta(1),
         "bins": timedelta(2), "simple-bins": timedelta(2), "files-bins": timedelta(2),
     }  # fmt: skip
-    assert [role.name for role in state.ends()][0] == "audit"
+    assert state.ends()[0].name == "audit"
 
 
 def test_one_online_key_may_serve_every_online_role() -> None:

@@ -233,7 +233,9 @@ def test_when_the_pages_delegation_has_ended_files_are_still_published(repositor
     with pytest.raises(OfflineExpired, match="simple-bins ended"):
         repository.draft({repository.put(PAGE)})
 
-    repository.add_offline([repository.resign("simple-bins", lambda signed: setattr(signed, "expires", START + DAY))])
+    repository.add_offline(
+        [repository.resign("simple-bins", lambda signed: setattr(signed, "expires", START + DAY))]
+    )
     repository.publish({repository.put(PAGE)})
 
 
@@ -259,7 +261,9 @@ def test_bins_of_a_key_that_is_no_longer_authorised_are_due(repository: Reposito
 
     repository.add_offline([repository.resign("simple-bins", drop)])
     assert needed(repository) == "bins are due"
-    assert bins_due(repository.state, repository.online, repository.lifetimes, START) == {*LAYOUT.refs(Family.SIMPLE)}
+    assert bins_due(repository.state, repository.online, repository.lifetimes, START) == {
+        *LAYOUT.refs(Family.SIMPLE)
+    }
     repository.signers = replace(repository.signers, bins=fixed_signer("spare"))
     repository.publish()
     assert needed(repository) is None
@@ -326,7 +330,9 @@ def test_missing_roles_are_due_at_once() -> None:
 
 def test_committed_roles_render_to_the_same_bytes_even_with_keys_that_never_sign_the_same_twice() -> None:
     ecdsa = CryptoSigner.generate_ecdsa()
-    keys = replace(fixed_keys(), timestamp=ecdsa.public_key, snapshot=ecdsa.public_key, online_bins=ecdsa.public_key)
+    keys = replace(
+        fixed_keys(), timestamp=ecdsa.public_key, snapshot=ecdsa.public_key, online_bins=ecdsa.public_key
+    )
     repository = Repository(keys=keys, signers=OnlineSigners(timestamp=ecdsa, snapshot=ecdsa, bins=ecdsa))
     draft = repository.publish({repository.put(FILE), repository.put(PAGE)})
     online = repository.online
@@ -335,7 +341,10 @@ def test_committed_roles_render_to_the_same_bytes_even_with_keys_that_never_sign
         ref = LAYOUT.parse_role(item.role.name)
         assert ref is not None
         assert render_bin_again(online[item.role.name], repository.contents(ref)) == item.data
-    assert render_snapshot_again(online["snapshot"], snapshot_versions(repository.state, online)) == repository.snapshot()
+    assert (
+        render_snapshot_again(online["snapshot"], snapshot_versions(repository.state, online))
+        == repository.snapshot()
+    )
     assert render_timestamp_again(online["timestamp"], online["snapshot"]) == draft.timestamp.data
 
 

@@ -169,8 +169,18 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("a target of another content", {"targets": [target(FILE, 2)]}, BIN, f"{FILE} is not listed as it was meant"),
     ("a target that should be gone", {"expected": {FILE: None}}, BIN, f"{FILE} is not listed as it was meant"),
     ("a change whose bin was not given", {"expected": {"simple/a/index.html": None}}, "simple-bin-", "not given"),
-    ("a target with a custom field", {"mend": in_role(BIN, b'"hashes"', b'"custom":{},"hashes"')}, BIN, "nothing else"),
-    ("a target with two hashes", {"mend": in_role(BIN, b'"hashes":{', b'"hashes":{"md5":"00",')}, BIN, "nothing else"),
+    (
+        "a target with a custom field",
+        {"mend": in_role(BIN, b'"hashes"', b'"custom":{},"hashes"')},
+        BIN,
+        "nothing else",
+    ),
+    (
+        "a target with two hashes",
+        {"mend": in_role(BIN, b'"hashes":{', b'"hashes":{"md5":"00",')},
+        BIN,
+        "nothing else",
+    ),
     ("a timestamp without the length", {"mend": without_length}, "timestamp", "length"),
     ("loose spaces", {"sealed": in_role(BIN, b'"signed":', b'"signed": ')}, BIN, "not canonical"),
     ("a doubled key", {"sealed": in_role("snapshot", b"{", b'{"signed":0,')}, "snapshot", "not canonical"),
@@ -263,13 +273,20 @@ def test_expired_delegations_block_only_what_lies_below_them(repository: Reposit
     repository.rehearse(draft, {FILE: target(FILE)})
 
     repository.add_offline([repository.resign("files-bins", lambda signed: setattr(signed, "expires", START))])
-    with pytest.raises(RehearsalFailed, match="files-bins: New files-bins is expired"):
+    with pytest.raises(RehearsalFailed, match=r"files-bins: New files-bins is expired"):
         Forgery(repository=repository).rehearse()
 
 
 def test_the_private_class_of_python_tuf_still_has_what_is_used_of_it(repository: Repository) -> None:
     """If this fails after an upgrade, read its new code before mending `rehearse`."""
-    used = {"update_root", "update_timestamp", "update_snapshot", "update_delegated_targets", "timestamp", "snapshot"}
+    used = {
+        "update_root",
+        "update_timestamp",
+        "update_snapshot",
+        "update_delegated_targets",
+        "timestamp",
+        "snapshot",
+    }
 
     assert used <= set(dir(TrustedMetadataSet))
     trusted = TrustedMetadataSet(repository.offline[0].data, EnvelopeType.METADATA)

@@ -62,7 +62,9 @@ def test_a_missing_role_is_named(repository: Repository, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["root", "targets", "audit", "bins", "simple-bins", "files-bins"])
 def test_a_role_below_its_threshold_is_named(repository: Repository, role: str) -> None:
-    (first, *_) = {"root": repository.keys.root, "targets": repository.keys.targets}.get(role, repository.keys.bins)
+    (first, *_) = {"root": repository.keys.root, "targets": repository.keys.targets}.get(
+        role, repository.keys.bins
+    )
     signer = fixed_signer("thief") if role == "audit" else first
     items = [*repository.offline, repository.resign(role, signers=[signer])]
 
@@ -93,7 +95,9 @@ def test_a_file_under_another_name_is_refused(repository: Repository) -> None:
     by_role = {item.role: item for item in repository.offline}
 
     refused([*repository.offline, replace(by_role["bins"], version=2)], "2.bins.json holds version 1")
-    refused([*repository.offline, replace(by_role["root"], role="bins", version=9)], "holds version 1 of a root role")
+    refused(
+        [*repository.offline, replace(by_role["root"], role="bins", version=9)], "holds version 1 of a root role"
+    )
     refused([*repository.offline, replace(by_role["bins"], role="snapshot")], "'snapshot' is not a role that is")
 
 

@@ -65,7 +65,9 @@ def load_key(path: Path, public_key: SSlibKey | None = None) -> CryptoSigner:
     except TypeError as error:
         raise KeyFileError(f"Key file {path} is protected by a password; online keys must not be.") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"Key file {path} does not hold a private key in PEM that can sign as asked.") from error
+        raise KeyFileError(
+            f"Key file {path} does not hold a private key in PEM that can sign as asked."
+        ) from error
 
 
 def load_or_create_key(path: Path) -> CryptoSigner:

@@ -71,7 +71,7 @@ def test_a_wrong_pin_is_the_operators_to_mend(token: str, monkeypatch: pytest.Mo
     signer = open_signer(token)
     monkeypatch.setenv("PYKCS11PIN", "000000")
 
-    with pytest.raises(SignerError, match="hsm:2.* failed: "):
+    with pytest.raises(SignerError, match=r"hsm:2.* failed: "):
         signer.sign(b"text")
 
 

@@ -106,7 +106,7 @@ def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     "uri", ["file:/key.pem", "vault:key", "gnupg:abc", "s3://bucket/key", "http://x.invalid/key"]
 )
 def test_a_scheme_that_there_is_not_is_refused_with_those_that_there_are(uri: str) -> None:
-    with pytest.raises(SignerError, match="there is no scheme .* use a path or one of file2:, awskms:, hsm:"):
+    with pytest.raises(SignerError, match=r"there is no scheme .* use a path or one of file2:, awskms:, hsm:"):
         open_signer(uri)
 
 

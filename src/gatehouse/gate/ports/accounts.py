@@ -1,0 +1,75 @@
+"""Accounts that upload, their tokens, and which projects they own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Somebody who uploads."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenRecord:
+    """What the database knows of a token: never enough to make one."""
+
+    id: str
+    account: Account
+    description: str
+    created_at: datetime
+    expires_at: datetime | None
+    projects: tuple[str, ...]
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class AccountStore(Protocol):
+    """Accounts, their tokens, and which projects they own."""
+
+    def ensure_account(self, name: str, *, at: datetime) -> Account:
+        """The account of that name, made if there is none."""
+        ...
+
+    def add_token(
+        self,
+        *,
+        token_id: str,
+        account: Account,
+        description: str,
+        projects: Sequence[str],
+        expires_at: datetime | None,
+        at: datetime,
+    ) -> TokenRecord:
+        """Record a new token."""
+        ...
+
+    def find_token(self, token_id: str) -> TokenRecord | None:
+        """A token by its id, revoked ones too."""
+        ...
+
+    def list_tokens(self) -> list[TokenRecord]:
+        """All tokens, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: str, *, at: datetime) -> bool:
+        """Revoke a token; False if there is no such token. Revoking twice keeps the first time."""
+        ...
+
+    def touch_token(self, token_id: str, *, at: datetime) -> None:
+        """Note that a token was used."""
+        ...
+
+    def owns(self, account_id: int, project_id: int) -> bool:
+        """Whether the account is an owner of the project."""
+        ...
+
+    def add_owner(self, account_id: int, project_id: int) -> None:
+        """Make the account an owner of the project; again is no change."""
+        ...
