@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gatehouse.core.errors import SettingsError
+from gatehouse.gate.policy import PublishPolicy, WhenScreeningFails
 
 PREFIX = "GATEHOUSE_"
 CONFIG = "GATEHOUSE_CONFIG"
@@ -109,6 +110,19 @@ class Settings(BaseModel):
         default=timedelta(seconds=15),
         description="How long a publisher that fell silent keeps others waiting.",
     )
+    publish_policy: PublishPolicy = Field(
+        default=PublishPolicy.SCREEN_THEN_PUBLISH,
+        description="When an accepted file becomes visible: `screen_then_publish` (nothing is visible before its "
+        "screening has ended) or `publish_then_screen` (visible at once, taken back if need be).",
+    )
+    when_screening_fails: WhenScreeningFails = Field(
+        default=WhenScreeningFails.HOLD,
+        description="What a screening that stays incomplete means for the file: `hold` or `publish_and_alarm`.",
+    )
+    screening_slots: int = Field(default=2, ge=1, le=64, description="How many files are screened at once.")
+    screening_seconds: Duration = Field(
+        default=timedelta(seconds=30), description="How long the screening of one file may take."
+    )
     max_file_size: Size = Field(
         default=100 * 1024**2, gt=0, description="The largest file to accept, in bytes (or with K, M, G)."
     )
@@ -131,7 +145,7 @@ class Settings(BaseModel):
             raise ValueError("must lie between 10s and 365d")
         return value
 
-    @field_validator("publish_delay", "lease_seconds", "slow_sender_grace")
+    @field_validator("publish_delay", "lease_seconds", "slow_sender_grace", "screening_seconds")
     @classmethod
     def _short(cls, value: timedelta) -> timedelta:
         if not timedelta(0) <= value <= timedelta(hours=1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -14,11 +16,17 @@ from gatehouse.gate.accept import Accept
 from gatehouse.gate.admit import Admit
 from gatehouse.gate.authorize import Tokens
 from gatehouse.gate.bell import Bell
+from gatehouse.gate.decide import Decide
 from gatehouse.gate.manage import Manage
+from gatehouse.gate.ports import Screener
 from gatehouse.gate.publish import Publisher
+from gatehouse.gate.screen import Screen
 from gatehouse.gate.serve import Shelf
 from gatehouse.gate.status import Health
+from gatehouse.gate.transitions import Transitions
 from gatehouse.gate.trust import Trust
+from gatehouse.sandbox.model import SandboxLimits
+from gatehouse.sandbox.screener import ZygoteScreener
 from gatehouse.settings import Settings
 from gatehouse.storage.blobs.folder import FolderBlobs
 from gatehouse.storage.blobs.metadata import FolderMetadataStore
@@ -50,7 +58,10 @@ class Gatehouse:
     shelf: Shelf
     health: Health
     metrics: CollectorRegistry
+    decide: Decide
+    transitions: Transitions
     outbox_bell: Bell
+    screening_bells: tuple[Bell, ...]
     publisher_bell: Bell
 
     def close(self) -> None:
@@ -73,7 +84,14 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
     blobs = FolderBlobs(settings.blobs_folder)
     store = FolderMetadataStore(settings.metadata_folder)
     trust = Trust()
+    transitions = Transitions(blobs=blobs, trust=trust)
     outbox_bell, publisher_bell = Bell(), Bell()
+    screening_bells = tuple(Bell() for _ in range(settings.screening_slots))
+
+    def ring_for_upload() -> None:
+        for bell in (outbox_bell, *screening_bells):
+            bell()
+
     return Gatehouse(
         settings=settings,
         clock=clock,
@@ -87,14 +105,18 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
             blobs=blobs,
             clock=clock,
             max_file_size=settings.max_file_size,
-            ring=outbox_bell,
+            publish_policy=settings.publish_policy,
+            ring=ring_for_upload,
         ),
-        admit=Admit(database=database, blobs=blobs, clock=clock, trust=trust, ring=publisher_bell),
-        manage=Manage(database=database, blobs=blobs, clock=clock, trust=trust, ring=publisher_bell),
+        admit=Admit(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
+        manage=Manage(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
+        decide=Decide(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
+        transitions=transitions,
         shelf=Shelf(database=database, blobs=blobs, trust=trust),
         health=Health(database=database, clock=clock, trust=trust),
         metrics=CollectorRegistry(),
         outbox_bell=outbox_bell,
+        screening_bells=screening_bells,
         publisher_bell=publisher_bell,
     )
 
@@ -117,6 +139,32 @@ def build_publisher(gatehouse: Gatehouse) -> Publisher:
         clock=gatehouse.clock,
         holder=f"{socket.gethostname()}:{os.getpid()}",
         lease_time=settings.lease_seconds,
+    )
+
+
+@contextmanager
+def build_screener(settings: Settings) -> Iterator[Screener]:
+    """The sandbox that screening runs in, while the block runs."""
+    screener = ZygoteScreener(
+        slots=settings.screening_slots,
+        limits=SandboxLimits(seconds=settings.screening_seconds.total_seconds()),
+    )
+    try:
+        yield screener
+    finally:
+        screener.close()
+
+
+def build_screen(gatehouse: Gatehouse, screener: Screener) -> Screen:
+    """The story of a screening, with this sandbox."""
+    return Screen(
+        database=gatehouse.database,
+        blobs=gatehouse.blobs,
+        clock=gatehouse.clock,
+        screener=screener,
+        transitions=gatehouse.transitions,
+        when_it_fails=gatehouse.settings.when_screening_fails,
+        ring=gatehouse.publisher_bell,
     )
 
 

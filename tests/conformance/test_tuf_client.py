@@ -183,7 +183,7 @@ def test_a_publication_between_any_two_requests_disturbs_no_client(
     assert interrupted > 200
 
 
-# --- what a client must refuse -------------------------------------------------------------------------------------
+# --- what a client must refuse ---------------------------------------------------------------------------------
 
 
 def newest(repository: Repository, **files: bytes) -> Server:
@@ -225,7 +225,7 @@ def test_a_replayed_timestamp_is_refused(
 def test_an_expired_timestamp_is_refused(repository: Repository, root: bytes, tmp_path: Path) -> None:
     server = newest(repository)
 
-    with pytest.raises(RepositoryError, match="timestamp.json is expired"):
+    with pytest.raises(RepositoryError, match=r"timestamp\.json is expired"):
         visit(server, tmp_path, root, now=repository.timestamp.expires)
     assert server.requests == ["metadata/2.root.json", "metadata/timestamp.json"]
 
@@ -276,7 +276,7 @@ def test_a_target_with_other_bytes_is_refused(repository: Repository, root: byte
         visit(newest(repository, **{name: evil}), tmp_path, root, paths=(NEWER,), now=repository.now)
 
 
-# --- what changes beside the bins ----------------------------------------------------------------------------------
+# --- what changes beside the bins ------------------------------------------------------------------------------
 
 
 def test_the_spare_key_takes_over_without_any_offline_key(root: bytes, tmp_path: Path) -> None:

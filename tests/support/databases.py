@@ -1,8 +1,8 @@
 """Fixtures: a fresh, migrated, empty database for each test, on SQLite and on PostgreSQL, and folder stores.
 
 Migrations run once a session for each kind of database. On SQLite a test gets a copy of the file; on PostgreSQL
-all tests use one database, which is emptied after each. A server is started by the first test that wants one, unless
-GATEHOUSE_TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
+all tests use one database, which is emptied before each. A server is started by the first test that wants one,
+unless GATEHOUSE_TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ BEGIN
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle';
   SET LOCAL session_replication_role = replica;
   FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
-    EXECUTE format('DELETE FROM %I', name);
+    EXECUTE 'DELETE FROM ' || quote_ident(name);
   END LOOP;
-  PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public';
+  PERFORM setval(quote_ident(sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public';
   INSERT INTO sources (name) VALUES ('local');
 END $$
 """
@@ -103,12 +103,13 @@ def postgres_washable(postgres_server: str, postgres_admin: Connection) -> Itera
 
 
 @pytest.fixture
-def postgres_url(postgres_washable: tuple[str, Engine]) -> Iterator[str]:
+def postgres_url(postgres_washable: tuple[str, Engine]) -> str:
     """The URL of a migrated, empty PostgreSQL database."""
     url, engine = postgres_washable
-    yield url
+    # Before the test and not after it, so that nothing that a test leaves can harm another.
     with engine.begin() as connection:
         connection.exec_driver_sql(_WASH)
+    return url
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tests.support.distributions import gzip_bytes
@@ -36,6 +36,7 @@ class RawMember:
     size: int | None = None
     extra: bytes = b""
     disk: int = 0
+    version: int = 20
     offset: int | None = None
     before: bytes = b""
     behind: bytes = b""
@@ -108,7 +109,7 @@ def raw_zip(members: Sequence[RawMember], end: RawEnd | None = None) -> bytes:
             "<4s6H3L5H2L",
             b"PK\x01\x02",
             0x0314,
-            20,
+            member.version,
             member.flags,
             member.method,
             0,
@@ -183,8 +184,9 @@ def tar_header(
     magic: bytes = b"ustar\x0000",
     prefix: bytes = b"",
     checksum: int | None = None,
+    patches: Mapping[int, bytes] | None = None,
 ) -> bytes:
-    """One tar header block; `size` as bytes is written as it stands."""
+    """One tar header block; `size` as bytes is written as it stands, `patches` go to their offsets."""
     size_field = size if isinstance(size, bytes) else b"%011o\x00" % size
     block = bytearray(512)
     block[0 : len(name)] = name
@@ -196,6 +198,8 @@ def tar_header(
     block[157 : 157 + len(target)] = target
     block[257 : 257 + len(magic)] = magic
     block[345 : 345 + len(prefix)] = prefix
+    for at, patch in (patches or {}).items():
+        block[at : at + len(patch)] = patch
     total = sum(block) if checksum is None else checksum
     block[148:156] = b"%06o\x00 " % total
     return bytes(block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,11 @@ from wsgiref.types import WSGIApplication
 from webob import Request
 from webob.headers import ResponseHeaders
 
-from gatehouse.initialise import initialise
-from gatehouse.settings import Settings
-from gatehouse.tuf.bins import BinLayout
 from gatehouse.web.app import make_app
-from gatehouse.wiring import Gatehouse, build
-from gatehouse.worker.beside import build_loops
-from gatehouse.worker.loop import Loop
+from gatehouse.wiring import Gatehouse
 from tests.support.distributions import build_wheel
+from tests.support.house import House
+from tests.support.house import house as open_house
 
 BOUNDARY = "a-boundary-of-a-test"
 Part = tuple[str, str | bytes] | tuple[str, str | bytes, str]
@@ -59,7 +56,7 @@ class WebHouse:
     gatehouse: Gatehouse
     app: WSGIApplication
     token: str
-    loops: Sequence[Loop]
+    house: House
 
     def ask(self, path: str, method: str = "GET", *, body: bytes = b"", **headers: str) -> Answer:
         """Ask for a path; header names are written with underscores."""
@@ -68,13 +65,13 @@ class WebHouse:
             request.headers[name.replace("_", "-")] = value
         if body:
             request.body = body
-        status, headers, pieces = request.call_application(self.app)
+        status, received, pieces = request.call_application(self.app)
         try:
             body_sent = b"".join(pieces)
         finally:
             if hasattr(pieces, "close"):
                 pieces.close()
-        return Answer(status=status, headers=ResponseHeaders(headers), body=body_sent)
+        return Answer(status=status, headers=ResponseHeaders(received), body=body_sent)
 
     def upload(self, body: bytes, *, token: str | None = None, **headers: str) -> Answer:
         """Send a form to the upload address."""
@@ -84,25 +81,16 @@ class WebHouse:
 
     def publish(self) -> None:
         """Let the loops do what waits for them."""
-        for loop in self.loops:
-            loop.round()
+        self.house.work()
 
 
 @contextmanager
 def web_house(home: Path, **settings: Any) -> Iterator[WebHouse]:
     """A house in a folder, set up and ready."""
-    chosen = Settings(home=home, **settings)
-    initialise(chosen, BinLayout(simple_bits=1, files_bits=1))
-    gatehouse = build(chosen)
-    loops = build_loops(gatehouse, alone=True)
-    token = gatehouse.tokens.create("alice")
-    house = WebHouse(gatehouse=gatehouse, app=make_app(gatehouse), token=token, loops=loops)
-    try:
-        yield house
-    finally:
-        for loop in loops:
-            loop.close()
-        gatehouse.close()
+    with open_house(home, **settings) as house:
+        gatehouse = house.gatehouse
+        token = gatehouse.tokens.create("alice")
+        yield WebHouse(gatehouse=gatehouse, app=make_app(gatehouse), token=token, house=house)
 
 
 def basic(name: str, password: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packaging.metadata import InvalidMetadata, Metadata, RawMetadata, parse_email
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from gatehouse.catalog.distribution import DistributionName
 from gatehouse.core.errors import InvalidUpload
@@ -62,6 +62,17 @@ _HEADER_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*:.*|[ \t].*", re.DOTALL)
 #: Control characters but the tab and the line ends, and the line ends that only some parsers know.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _ECHO = 80
+
+#: Parsing takes time by the square of some figures, so these are bounded before it begins. Lengths in characters.
+_MAX_FIELDS = 20_000
+_MAX_FIELD_NAMES = 200
+_MAX_LENGTH = 32 * 1024
+#: A version of more than 4,300 digits cannot even be read; nobody writes one of a thousand.
+_MAX_SHORT_LENGTH = 1024
+_SHORT_FIELDS = frozenset({"metadata-version", "name", "version", "requires-python", "description-content-type"})
+#: To parsers made for e-mail these turn the description into attachments, as deeply nested as they like.
+_MIME_FIELDS = frozenset({"content-type", "content-transfer-encoding"})
+_LONG_FIELDS = frozenset({"description", "license"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,18 +179,35 @@ def _checked_text(data: bytes) -> str:
         raise InvalidUpload("The core metadata holds a NUL character.")
     end = _HEADER_END.search(text)
     header = text if end is None else text[: end.start()]
-    # The description may be a header of its own, and holds what people paste; line by line the rest may not.
+    _check_header(header.replace("\r\n", "\n").split("\n"), has_body=end is not None)
+    return text
+
+
+def _check_header(lines: Sequence[str], *, has_body: bool) -> None:
     field = ""
-    for line in header.replace("\r\n", "\n").split("\n"):
+    count = length = 0
+    names: set[str] = set()
+    for line in lines:
+        if not line and not has_body:
+            continue
         # Parsers part ways at a line that is no field: one stops reading there, another reads on.
-        if (line or end is not None) and (not _HEADER_LINE.fullmatch(line) or (not field and line[0] in " \t")):
+        is_folded = line[:1] in (" ", "\t")
+        if not _HEADER_LINE.fullmatch(line) or (is_folded and not field):
             raise InvalidUpload(f"The core metadata's header holds a line that is no field: {line[:_ECHO]!a}.")
-        if line[:1] not in (" ", "\t"):
-            field = line.partition(":")[0].strip().lower()
-        # A lone CR ends a line for some parsers, so not even a description may hold one here.
+        if not is_folded:
+            field = line.partition(":")[0].lower()
+            names.add(field)
+            if field in _MIME_FIELDS:
+                raise InvalidUpload(f"The core metadata has a field {field.title()!r}, which belongs to e-mail.")
+            count, length = count + 1, 0
+        length += len(line)
+        # A lone CR ends a line for some parsers. Else a description may hold whatever people paste.
         if "\r" in line or (field != "description" and _CONTROL.search(line)):
             raise InvalidUpload(f"The core metadata holds a control character in {field[:_ECHO].title()!r}.")
-    return text
+        if field not in _LONG_FIELDS and length > (_MAX_SHORT_LENGTH if field in _SHORT_FIELDS else _MAX_LENGTH):
+            raise InvalidUpload(f"The core metadata's {field[:_ECHO].title()!r} is too long.")
+        if count > _MAX_FIELDS or len(names) > _MAX_FIELD_NAMES:
+            raise InvalidUpload("The core metadata has too many fields.")
 
 
 def _validated(fields: dict[str, Any]) -> Metadata:
@@ -194,6 +222,11 @@ def _validated(fields: dict[str, Any]) -> Metadata:
     except InvalidMetadata as error:
         raise InvalidUpload(
             f"The core metadata's {error.field.title()!r} is not valid: {_reason(error)}"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        # What packaging lets through: parentheses deeper than its stack, numbers longer than Python reads.
+        raise InvalidUpload(
+            "The core metadata cannot be parsed: a field is nested too deeply or holds too long a number."
         ) from error
     return metadata
 
@@ -220,5 +253,6 @@ def _normalized(name: str) -> str | None:
 def _parsed(version: str) -> Version | None:
     try:
         return Version(version)
-    except InvalidVersion:
+    except ValueError:
+        # InvalidVersion is one; a number of more digits than Python reads is another.
         return None

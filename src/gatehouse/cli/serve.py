@@ -21,7 +21,7 @@ from gatehouse.web.multipart import FormLimits
 from gatehouse.web.server import Server
 from gatehouse.web.server import serve as listen
 from gatehouse.wiring import Gatehouse, build
-from gatehouse.worker.beside import build_loops
+from gatehouse.worker.beside import working
 
 #: Bins of a repository that `serve` sets up by itself: for thousands of files; `init` lets an operator choose.
 DEFAULT_LAYOUT = BinLayout(simple_bits=5, files_bits=6)
@@ -75,20 +75,15 @@ def _prepare(settings: Settings) -> None:
 def _run(gatehouse: Gatehouse) -> None:
     settings = gatehouse.settings
     server = _listen(gatehouse)
-    loops = build_loops(gatehouse, alone=settings.embedded)
-    for loop in loops:
-        loop.start()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    click.echo(_banner(gatehouse, settings.url(server.port)))
-    with suppress(KeyboardInterrupt):
+    with working(gatehouse, alone=settings.embedded), suppress(KeyboardInterrupt):
+        click.echo(_banner(gatehouse, settings.url(server.port)))
         server.run()
-    for loop in reversed(loops):
-        loop.stop()
 
 
 def _listen(gatehouse: Gatehouse) -> Server:

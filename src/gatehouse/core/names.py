@@ -58,7 +58,7 @@ def check_filename(filename: str) -> str:
         InvalidName: it does not.
     """
     if len(filename) > MAX_FILENAME_BYTES:
-        raise InvalidName(f"Filename {filename[:60]!r}… is longer than {MAX_FILENAME_BYTES} bytes.")
+        raise InvalidName(f"Filename {filename[:60]!r} (and more) is longer than {MAX_FILENAME_BYTES} bytes.")
     if not _FILENAME.fullmatch(filename):
         raise InvalidName(
             f"Invalid filename {filename!r}: use letters, digits and '._+!~-', begin with a letter or digit."

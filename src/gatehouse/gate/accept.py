@@ -13,16 +13,19 @@ from datetime import datetime
 
 from gatehouse.catalog.distribution import DistributionName, parse_distribution_filename
 from gatehouse.catalog.metadata import CoreMetadata, check_form, parse_core_metadata
-from gatehouse.catalog.model import Event, File, FileState, NewFile, Project, Release
+from gatehouse.catalog.model import LOCAL_SOURCE, Event, File, FileState, NewFile, Project, Release
 from gatehouse.core.clock import Clock
 from gatehouse.core.digests import Digests
 from gatehouse.core.errors import Conflict, InvalidUpload, NotAllowed, TooLarge
 from gatehouse.gate.authorize import Authority, require_owner
-from gatehouse.gate.ports import Blobs, Database, IncomingBlob, Transaction
+from gatehouse.gate.policy import PublishPolicy
+from gatehouse.gate.ports import Action, Blobs, Database, IncomingBlob, Transaction
+from gatehouse.malware.model import Kind, Subject
 from gatehouse.malware.unpack.inspect import inspect_distribution
 
-#: The outbox topic that carries an accepted file on.
+#: The outbox topics that carry an accepted file on.
 ADMIT_FILE = "admit-file"
+SCREEN_FILE = "screen-file"
 _DIGEST_FIELDS = {
     "sha256_digest": ("sha256", 64),
     "blake2_256_digest": ("blake2_256", 64),
@@ -47,6 +50,7 @@ class Accept:
     blobs: Blobs
     clock: Clock
     max_file_size: int
+    publish_policy: PublishPolicy
     ring: Callable[[], None]
 
     def __call__(
@@ -137,7 +141,10 @@ class Accept:
                 at=now,
             )
             transaction.catalog.record(_uploaded(authority, file, now))
-            transaction.outbox.add(ADMIT_FILE, {"file_id": file.id}, at=now)
+            # Both wings learn of the file in the transaction that makes it exist.
+            transaction.outbox.add(SCREEN_FILE, {"file_id": file.id, "trigger": "upload"}, at=now)
+            if self.publish_policy is PublishPolicy.PUBLISH_THEN_SCREEN:
+                transaction.outbox.add(ADMIT_FILE, {"file_id": file.id}, at=now)
         # A crash here, or a bell unheard, loses nothing: the outbox is swept.
         self.ring()
         return Accepted(file=file, already=False)
@@ -180,6 +187,9 @@ def _authorise(transaction: Transaction, authority: Authority, name: str, projec
     require_owner(authority, name, owns=owns)
     if project is not None and not project.status.takes_uploads:
         raise NotAllowed(f"The project {name!r} is {project.status.value} and takes no uploads.")
+    decision = transaction.screening.latest_decision(Subject(source=LOCAL_SOURCE, kind=Kind.PROJECT, name=name))
+    if decision is not None and decision.action in (Action.HOLD, Action.REMOVE):
+        raise NotAllowed(f"The project {name!r} has been taken out by the index and takes no uploads.")
 
 
 def _claim_project(

@@ -16,17 +16,15 @@ from packaging.version import InvalidVersion, Version
 from gatehouse.catalog.model import Event, File, FileState, Project, ProjectStatus, Release
 from gatehouse.core.clock import Clock
 from gatehouse.core.errors import CallerError, NotFound
-from gatehouse.core.names import file_target, normalize_name
+from gatehouse.core.names import normalize_name
 from gatehouse.gate.authorize import Authority, require_owner
-from gatehouse.gate.pages import in_bins, page_changes, page_removals
-from gatehouse.gate.ports import Blobs, Database, Transaction
-from gatehouse.gate.trust import Trust
-from gatehouse.tuf.model import TargetChange
+from gatehouse.gate.ports import Database, Transaction
+from gatehouse.gate.transitions import Transitions
 
 #: What an owner may make of a project; quarantine is for the index's own people.
 OWNER_STATUSES = (ProjectStatus.ACTIVE, ProjectStatus.ARCHIVED, ProjectStatus.DEPRECATED)
 MAX_REASON = 500
-_GONE = (FileState.DELETED, FileState.REMOVED)
+_PRESENT = frozenset({FileState.ACCEPTED, FileState.PUBLISHED, FileState.HELD})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +32,8 @@ class Manage:
     """An owner's acts. `ring` tells the publisher that the journal has grown."""
 
     database: Database
-    blobs: Blobs
     clock: Clock
-    trust: Trust
+    transitions: Transitions
     ring: Callable[[], None]
 
     def yank(self, authority: Authority, project: str, version: str, reason: str | None = None) -> None:
@@ -100,9 +97,14 @@ class Manage:
                 raise NotFound(f"There is no project {name!r}.")
             owns = transaction.accounts.owns(authority.account.id, project.id)
             require_owner(authority, name, owns=owns)
-            act = _Act(transaction, project, now)
+            act = _Act(transaction, self.transitions, project, now)
             yield act
-            self._journal(act)
+            # What the act changed is on the pages before the transaction ends.
+            project = transaction.catalog.find_project(name) or project
+            if act.without_pages:
+                self.transitions.take_pages_away(transaction, project, at=now)
+            else:
+                self.transitions.refresh(transaction, project, at=now)
             transaction.catalog.record(
                 Event(
                     at=now,
@@ -116,22 +118,17 @@ class Manage:
             )
         self.ring()
 
-    def _journal(self, act: _Act) -> None:
-        project = act.transaction.catalog.find_project(act.project.name) or act.project
-        gone = act.without_pages
-        pages = page_removals(project) if gone else page_changes(act.transaction, self.blobs, project)
-        layout = self.trust.state(act.transaction).layout
-        act.transaction.journal.append(in_bins(layout, act.changes + pages), at=act.now)
-
 
 class _Act:
-    """One act under way: the locked project, and the target changes that it causes."""
+    """One act under way on a locked project."""
 
-    def __init__(self, transaction: Transaction, project: Project, now: datetime) -> None:
+    def __init__(
+        self, transaction: Transaction, transitions: Transitions, project: Project, now: datetime
+    ) -> None:
         self.transaction = transaction
+        self.transitions = transitions
         self.project = project
         self.now = now
-        self.changes: list[TargetChange] = []
         self.without_pages = False
 
     def release(self, version: str) -> Release:
@@ -149,15 +146,12 @@ class _Act:
         return self.transaction.catalog.files_of(self.project.id, version=version)
 
     def delete(self, files: list[File], what: str) -> None:
-        files = [file for file in files if file.state not in _GONE]
-        if not files:
+        ids = [file.id for file in files]
+        deleted = self.transitions.move(
+            self.transaction, ids, FileState.DELETED, leaving=_PRESENT, at=self.now, cause="deleted"
+        )
+        if not deleted:
             raise NotFound(f"There is no {what} of {self.project.name!r} to delete.")
-        self.transaction.catalog.set_file_state([file.id for file in files], FileState.DELETED, at=self.now)
-        self.changes += [
-            TargetChange(path=file_target(file.project, file.filename), target=None, cause="deleted")
-            for file in files
-            if file.state is FileState.PUBLISHED
-        ]
 
 
 def _checked_reason(reason: str | None) -> str | None:

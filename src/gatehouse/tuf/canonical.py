@@ -39,6 +39,17 @@ def format_expiry(expires: datetime) -> str:
     return expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def whole_second(moment: datetime) -> datetime:
+    """The second that a moment lies in, in UTC: metadata knows no finer time.
+
+    Raises:
+        InternalError: the moment is not aware, so nobody knows when it is.
+    """
+    if moment.tzinfo is None:
+        raise InternalError("Metadata is signed at an aware moment.")
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
 def target_entry(target: Target) -> bytes:
     """The fragment of one target: `"<path>":{"hashes":{"sha256":"…"},"length":…}`.
 

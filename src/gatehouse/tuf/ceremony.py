@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Role, Root, SuccinctRoles, Targets
@@ -17,7 +17,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from gatehouse.core.errors import OperatorError
 from gatehouse.tuf.bins import BinLayout
-from gatehouse.tuf.canonical import SPEC_VERSION
+from gatehouse.tuf.canonical import SPEC_VERSION, whole_second
 from gatehouse.tuf.model import OfflineMetadata
 from gatehouse.tuf.roles import (
     AUDIT,
@@ -87,7 +87,7 @@ def development_ceremony(
     Raises:
         BadOfflineMetadata: what was signed does not verify.
     """
-    moment = now.astimezone(UTC).replace(microsecond=0)
+    moment = whole_second(now)
     targets = _targets(moment + lifetimes.targets)
     targets.delegations = Delegations(
         _by_id([keys.audit.public_key, *_publics(keys.bins)]),

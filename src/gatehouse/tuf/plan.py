@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -115,7 +115,7 @@ def plan(
         OperatorError: a signer is not authorised for its role, or failed.
         InternalError: a target is in the wrong bin, or a bin of the layout would not exist.
     """
-    moment = _whole_second(now)
+    moment = canonical.whole_second(now)
     signing = _Signing(state=state, online=online, lifetimes=lifetimes, now=moment)
     signing.refuse_if_ended()
     drafted = tuple(
@@ -348,9 +348,3 @@ def _lifetime(lifetimes: Lifetimes, name: str) -> timedelta:
     if name == TIMESTAMP:
         return lifetimes.timestamp
     return lifetimes.snapshot if name == SNAPSHOT else lifetimes.bin_n
-
-
-def _whole_second(now: datetime) -> datetime:
-    if now.tzinfo is None:
-        raise InternalError("A publication is planned for an aware moment.")
-    return now.astimezone(UTC).replace(microsecond=0)

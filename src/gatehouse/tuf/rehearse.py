@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Targets
@@ -30,6 +31,7 @@ from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.config import EnvelopeType, UpdaterConfig
 
 from gatehouse.core.errors import InternalError
+from gatehouse.core.names import InvalidName
 from gatehouse.tuf.bins import BinLayout
 from gatehouse.tuf.model import Target
 from gatehouse.tuf.roles import (
@@ -228,22 +230,33 @@ def _versions(snapshot: bytes) -> dict[str, int]:
 
 def _check_canonical(role: str, data: bytes) -> None:
     # Catches what a parser forgives: doubled keys, loose spaces, another order.
-    if (encode_canonical(json.loads(data)) or "").encode() != data:
+    try:
+        canonical = (encode_canonical(json.loads(data)) or "").encode()
+    except (FormatError, ValueError) as error:
+        raise RehearsalFailed(role, "its bytes have no canonical form") from error
+    if canonical != data:
         raise RehearsalFailed(role, "its bytes are not canonical")
 
 
 def _check_bin(name: str, signed: Targets | None, layout: BinLayout) -> None:
     for path, target in ({} if signed is None else signed.targets).items():
-        if layout.role_name(layout.bin_of(path)) != name:
+        if _bin_name(path, layout) != name:
             raise RehearsalFailed(name, f"{path} does not belong there")
         if set(target.hashes) != {"sha256"} or target.unrecognized_fields:
             raise RehearsalFailed(name, f"{path} must state its length and sha256 and nothing else")
 
 
+def _bin_name(path: str, layout: BinLayout) -> str:
+    try:
+        return layout.role_name(layout.bin_of(path))
+    except InvalidName as error:
+        raise RehearsalFailed(TARGETS, error) from error
+
+
 def _check_expected(
     path: str, target: Target | None, client: _Client, bins: Mapping[str, bytes], layout: BinLayout
 ) -> None:
-    name = layout.role_name(layout.bin_of(path))
+    name = _bin_name(path, layout)
     if name not in bins:
         raise RehearsalFailed(name, f"{path} changed in it, but it was not given")
     asked = list(route(path, client.targets))

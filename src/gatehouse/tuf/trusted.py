@@ -176,6 +176,7 @@ def _parse(metadata: Sequence[OfflineMetadata]) -> OfflineState:
     roots = tuple(sorted((item for item in metadata if item.role == ROOT), key=lambda item: item.version))
     root_signed = _verify_roots(roots)
     newest = _newest([item for item in metadata if item.role != ROOT])
+    _refuse_another_layout(metadata)
     signed: dict[str, Targets] = {}
     for parent, child in _CHAIN:
         delegator = root_signed if parent == ROOT else signed[parent]
@@ -260,6 +261,18 @@ def _check_tree(signed: Mapping[str, Targets]) -> None:
             )
     if AUDIT not in route("audit/log", signed.get):
         raise BadOfflineMetadata("targets must delegate audit/* to audit before it delegates to bins.")
+
+
+def _refuse_another_layout(metadata: Sequence[OfflineMetadata]) -> None:
+    """Every version delegates to as many bins: targets are kept by bin, and would be in the wrong one."""
+    bits: dict[str, int] = {}
+    for item in sorted(metadata, key=lambda item: item.version):
+        if item.role not in DELEGATOR.values():
+            continue
+        delegations = Metadata[Targets].from_bytes(_bounded(item)).signed.delegations
+        succinct = None if delegations is None else delegations.succinct_roles
+        if succinct is not None and bits.setdefault(item.role, succinct.bit_length) != succinct.bit_length:
+            raise BadOfflineMetadata(f"{item.filename} changes the number of bins, which a new version cannot do.")
 
 
 def _succinct(role: Targets, family: Family) -> SuccinctRoles:

@@ -66,6 +66,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     lingers = False
     request: Any = None
     socket: Any
+    sendbuf_len: int
 
     def __init__(
         self,

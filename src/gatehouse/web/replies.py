@@ -56,10 +56,16 @@ def text_reply(text: str, *, status: int = 200, content_type: str = "text/plain"
 
 
 def bytes_reply(
-    request: Request, body: bytes, *, content_type: str, cache_control: str, charset: str | None = None
+    request: Request,
+    body: bytes,
+    *,
+    content_type: str,
+    cache_control: str,
+    charset: str | None = None,
+    etag: str | None = None,
 ) -> Reply:
-    """Bytes in memory, with an ETag."""
-    etag = f'"{_sha256(body).hexdigest()}"'
+    """Bytes in memory, with the ETag given or one of their digest."""
+    etag = etag or etag_of(body)
     if etag_matches(request, etag):
         return _not_modified(etag, cache_control)
     reply = _reply(body, content_type, charset)
@@ -120,6 +126,11 @@ def blob_reply(
         reply.app_iter = _Window(stream, stop - start) if wrapper is None else wrapper(stream, _CHUNK)
     reply.content_length = stop - start
     return reply
+
+
+def etag_of(body: bytes) -> str:
+    """The ETag of bytes: their SHA-256, quoted."""
+    return f'"{_sha256(body).hexdigest()}"'
 
 
 def etag_matches(request: Request, etag: str) -> bool:

@@ -6,6 +6,8 @@ does not name itself.
 
 from __future__ import annotations
 
+import errno
+import resource
 import threading
 import time
 from pathlib import Path
@@ -25,6 +27,10 @@ from gatehouse.web.reception import MAX_HEAD, Limits, Spool
 _CROWDED = 0.75
 #: How long requests under way may take to end when the server stops, in seconds.
 _STOP_SECONDS = 10.0
+# File descriptors for the database, logs and what else a process has open; and what remains for connections.
+_OTHER_FILES = 128
+_FEWEST = 16
+_UNLIMITED = 1_000_000
 
 
 class Server:
@@ -100,7 +106,8 @@ def serve(
         pace_rate: the least bytes a second over each such span.
         body_seconds: the longest that a body may take.
         linger_seconds: how long the rest of a refused body is read and dropped.
-        connections: how many connections are open at once; each takes up to three file descriptors.
+        connections: how many connections are open at once, at most; each takes up to two file descriptors, so
+            that a low limit of the process (`ulimit -n`) lowers this too.
         spool_bytes: how many bytes all bodies together may take on disk; without it, twenty of the largest.
 
     Raises:
@@ -115,7 +122,7 @@ def serve(
         pace_rate=pace_rate,
         body_seconds=body_seconds,
         linger_seconds=linger_seconds,
-        connections=connections,
+        connections=min(connections, _room_for_connections()),
     )
     try:
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,18 +134,34 @@ def serve(
         raise OperatorError(f"Cannot listen on {host!r}: it is no address of this machine.") from error
     sockets: dict[int, Any] = {}
     dispatcher = ThreadedTaskDispatcher()
-    # One free port cannot be had on two addresses at once.
-    wanted = adjustments.listen if port else adjustments.listen[:1]
-    try:
-        listeners = [
-            _Listener(app, sockets, dispatcher=dispatcher, adj=adjustments, sockinfo=sockinfo)
-            for sockinfo in wanted
-        ]
-    except OSError as error:
-        wasyncore.close_all(sockets, ignore_all=True)
-        raise OperatorError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+    listeners: list[Any] = []
+    absent: OSError | None = None
+    for sockinfo in adjustments.listen:
+        before = set(sockets)
+        try:
+            listeners.append(_Listener(app, sockets, dispatcher=dispatcher, adj=adjustments, sockinfo=sockinfo))
+        except OSError as error:
+            for descriptor in sockets.keys() - before:
+                sockets.pop(descriptor).close()
+            absent = error
+            # A name may stand for an address of a kind that this machine has not, beside one that it has.
+            if error.errno == errno.EADDRNOTAVAIL:
+                continue
+            wasyncore.close_all(sockets, ignore_all=True)
+            raise OperatorError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+        if not port:
+            # One free port cannot be had on two addresses at once.
+            break
+    if not listeners:
+        reason = "it has no address" if absent is None else absent.strerror
+        raise OperatorError(f"Cannot listen on {host} port {port}: {reason}.") from absent
     dispatcher.set_thread_count(threads)
     return Server(listeners, sockets, dispatcher, adjustments.spool)
+
+
+def _room_for_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _UNLIMITED if soft == resource.RLIM_INFINITY else max(_FEWEST, (soft - _OTHER_FILES) // 2)
 
 
 class _Adjustments(Adjustments):  # type: ignore[misc]  # waitress ships no types

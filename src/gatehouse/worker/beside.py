@@ -1,36 +1,77 @@
-"""The loops that run beside the web in one process: the outbox and the publisher."""
+"""The loops that run beside the web in one process: admission, screening and the publisher."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
-from gatehouse.gate.accept import ADMIT_FILE
-from gatehouse.wiring import Gatehouse, build_publisher
+from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE
+from gatehouse.gate.screen import Screen
+from gatehouse.wiring import Gatehouse, build_publisher, build_screen, build_screener
 from gatehouse.worker.loop import Loop
 from gatehouse.worker.outbox import OutboxLoop
 from gatehouse.worker.publisher import PublisherLoop
 
+#: What a screening may take besides reading the file: waiting for a slot, storing what was found.
+_CLAIM_MARGIN = timedelta(minutes=2)
 
-def build_loops(gatehouse: Gatehouse, *, alone: bool) -> Sequence[Loop]:
-    """Make the loops, not yet started; their faults show in `/readyz`.
+
+@contextmanager
+def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
+    """Work beside the block: let in, screen and publish. What is under way is finished at its end.
 
     Args:
-        gatehouse: the parts that they work with.
+        gatehouse: the parts to work with.
         alone: whether this process knows itself the only one, so that leases and claims of others are void.
     """
-    outbox = OutboxLoop(
+    if alone:
+        # Whoever claimed anything before this process is dead: its claims need not run out.
+        with gatehouse.database.write() as transaction:
+            transaction.outbox.unclaim()
+    with build_screener(gatehouse.settings) as screener:
+        loops = _loops(gatehouse, build_screen(gatehouse, screener), steal=alone)
+        gatehouse.health.faults.extend(map(_probe, loops))
+        for loop in loops:
+            loop.start()
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.stop()
+
+
+def _loops(gatehouse: Gatehouse, screen: Screen, *, steal: bool) -> Sequence[Loop]:
+    settings = gatehouse.settings
+    admission = OutboxLoop(
+        "admission",
         database=gatehouse.database,
         clock=gatehouse.clock,
         handlers={ADMIT_FILE: gatehouse.admit},
         bell=gatehouse.outbox_bell,
-        alone=alone,
     )
+    # One message a loop: a file that takes long to read keeps no other waiting.
+    screening = [
+        OutboxLoop(
+            f"screening-{number}",
+            database=gatehouse.database,
+            clock=gatehouse.clock,
+            handlers={SCREEN_FILE: screen},
+            bell=bell,
+            batch=1,
+            claim=settings.screening_seconds + _CLAIM_MARGIN,
+        )
+        for number, bell in enumerate(gatehouse.screening_bells, start=1)
+    ]
     publisher = PublisherLoop(
         publisher=build_publisher(gatehouse),
         clock=gatehouse.clock,
-        delay=gatehouse.settings.publish_delay,
+        delay=settings.publish_delay,
         bell=gatehouse.publisher_bell,
-        steal=alone,
+        steal=steal,
     )
-    gatehouse.health.faults.extend([lambda: outbox.fault, lambda: publisher.fault])
-    return [outbox, publisher]
+    return [admission, *screening, publisher]
+
+
+def _probe(loop: Loop) -> Callable[[], str | None]:
+    return lambda: loop.fault

@@ -18,9 +18,8 @@ _LONGEST_PAUSE = 30.0
 class Loop(ABC):
     """Runs `round` again and again until stopped. After an error it pauses, longer each time, with jitter."""
 
-    name: str
-
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, name: str, bell: Bell) -> None:
+        self.name = name
         self._bell = bell
         self._stop = Event()
         self._thread = Thread(target=self._run, name=self.name, daemon=True)

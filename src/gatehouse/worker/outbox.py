@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 MAX_ATTEMPTS = 10
-_CLAIM = timedelta(seconds=30)
+CLAIM = timedelta(seconds=30)
 _SWEEP_SECONDS = 1.0
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=10)
@@ -34,24 +34,37 @@ class Handler(Protocol):
 class OutboxLoop(Loop):
     """Empties the outbox. What fails is tried again, alone, later; what fails for good stays as a dead letter."""
 
-    name = "outbox"
-
     def __init__(
-        self, *, database: Database, clock: Clock, handlers: Mapping[str, Handler], bell: Bell, alone: bool = False
+        self,
+        name: str,
+        *,
+        database: Database,
+        clock: Clock,
+        handlers: Mapping[str, Handler],
+        bell: Bell,
+        batch: int = BATCH,
+        claim: timedelta = CLAIM,
     ) -> None:
-        super().__init__(bell)
+        """A loop of its own thread.
+
+        Args:
+            name: what to call it in logs and faults.
+            database: where the outbox is.
+            clock: tells the time.
+            handlers: who works on which topic.
+            bell: rung when something was put into the outbox.
+            batch: how many messages to claim at once.
+            claim: how long a claim lasts; longer than any handler takes.
+        """
+        super().__init__(name, bell)
         self._database = database
         self._clock = clock
         self._handlers = handlers
-        self._alone = alone
+        self._batch = batch
+        self._claim = claim
 
     def round(self) -> float:
         """Work until nothing is due."""
-        if self._alone:
-            # Whoever claimed anything before this process is dead: its claims need not run out.
-            with self._database.write() as transaction:
-                transaction.outbox.unclaim()
-            self._alone = False
         while not self.stopping and self.work_once():
             pass
         return _SWEEP_SECONDS
@@ -64,7 +77,7 @@ class OutboxLoop(Loop):
         if not waiting:
             return 0
         with self._database.write() as transaction:
-            messages = transaction.outbox.claim(set(self._handlers), limit=BATCH, now=now, lease=_CLAIM)
+            messages = transaction.outbox.claim(set(self._handlers), limit=self._batch, now=now, lease=self._claim)
         for topic in sorted({message.topic for message in messages}):
             self._handle(topic, [message for message in messages if message.topic == topic])
         return len(messages)

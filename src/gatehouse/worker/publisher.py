@@ -20,12 +20,10 @@ _SWEEP_SECONDS = 1.0
 class PublisherLoop(Loop):
     """Publishes in groups: after the first change it waits `delay` for more to come."""
 
-    name = "publisher"
-
     def __init__(
         self, *, publisher: Publisher, clock: Clock, delay: timedelta, bell: Bell, steal: bool = False
     ) -> None:
-        super().__init__(bell)
+        super().__init__("publisher", bell)
         self._publisher = publisher
         self._clock = clock
         self._delay = delay.total_seconds()

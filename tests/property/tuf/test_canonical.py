@@ -75,10 +75,11 @@ def test_a_snapshot_reads_back_as_it_was_meant(
     }
 
 
-@given(positive, moments, positive, hexadecimal, positive, signatures)
+@given(positive, moments, st.tuples(positive, hexadecimal, positive), signatures)
 def test_a_timestamp_reads_back_as_it_was_meant(
-    version: int, expires: datetime, number: int, digest: str, length: int, pairs: list[tuple[str, str]]
+    version: int, expires: datetime, snapshot: tuple[int, str, int], pairs: list[tuple[str, str]]
 ) -> None:
+    number, digest, length = snapshot
     _, metadata = parse(canonical.timestamp_signed(version, expires, number, digest, length), pairs)
 
     signed = metadata.signed

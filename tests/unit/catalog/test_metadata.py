@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.distributions import core_metadata
 
 from gatehouse.catalog.distribution import parse_distribution_filename
 from gatehouse.catalog.metadata import check_form, parse_core_metadata
 from gatehouse.core.errors import InvalidUpload
+from tests.support.distributions import core_metadata
 
 HEAD = b"Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n"
 
@@ -121,10 +121,19 @@ CASES: dict[str, tuple[bytes, str]] = {
     "a folded line first": (b" folded\n" + HEAD, "no field"),
     "a mailbox line": (b"From me\n" + HEAD, "no field"),
     "an empty first line": (b"\n" + HEAD, "no field|Metadata-Version"),
-    "a multipart body": (
-        HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n",
-        "'Description'",
+    "a version longer than Python reads": (HEAD.replace(b"1.0", b"1" * 5000), "'Version' is too long"),
+    "a Requires-Python too long": (HEAD + b"Requires-Python: " + b">=3," * 300 + b">=3\n", "too long"),
+    "a content type too long": (
+        HEAD + b"Description-Content-Type: text/plain; " + b"a=b;" * 300 + b"\n",
+        "too long",
     ),
+    "a requirement too long": (HEAD + b"Requires-Dist: a[" + b"x," * 20_000 + b"x]\n", "too long"),
+    "a folded field too long": (HEAD + b"Author: a\n" + b" b\n" * 20_000, "too long"),
+    "a marker nested too deeply": (HEAD + b"Requires-Dist: a; " + b"(" * 9000 + b"\n", "nested too deeply"),
+    "too many fields": (HEAD + b"Classifier: x\n" * 20_000, "too many fields"),
+    "too many different fields": (HEAD + b"".join(b"X-%d: y\n" % i for i in range(300)), "too many fields"),
+    "attachments": (HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n", "belongs to e-mail"),
+    "an encoded body": (HEAD + b"Content-Transfer-Encoding: base64\n\neA==\n", "belongs to e-mail"),
 }
 
 
@@ -188,6 +197,7 @@ class TestForm:
             ({"version": ["1.1"]}, "Form and filename disagree on the version: the form says '1.1'"),
             ({"version": []}, "disagree on the version"),
             ({"version": ["one"]}, "disagree on the version"),
+            ({"version": ["1" * 5000]}, "disagree on the version"),
             ({"version": ["1.0", "1.1"]}, "gives 'version' 2 times"),
             ({"filetype": ["sdist"]}, "disagree on the file's type"),
             ({"filetype": ["bdist_egg"]}, "disagree on the file's type"),

@@ -40,8 +40,8 @@ def test_a_bin_that_the_layout_does_not_have_has_no_name() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["simple-bin-2", "files-bin-0", "files-bin-000", "files-bin-0A", "files-bin-+1", "files-bin-1_", "files-bin-", "-00",
-     "bins", "files-bins", "files-bin-\u0660\u0660"],
+    ["simple-bin-2", "files-bin-0", "files-bin-000", "files-bin-0A", "files-bin-+1", "files-bin-1_", "files-bin-",
+     "-00", "bins", "files-bins", "files-bin-\u0660\u0660"],
 )  # fmt: skip
 def test_a_name_that_is_nearly_a_bin_is_none(name: str) -> None:
     assert LAYOUT.parse_role(name) is None

@@ -11,7 +11,7 @@ import pytest
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
 
-from gatehouse.core.errors import OperatorError
+from gatehouse.core.errors import InternalError, OperatorError
 from gatehouse.tuf.bins import BinLayout
 from gatehouse.tuf.ceremony import CeremonyKeys, development_ceremony
 from gatehouse.tuf.model import OfflineMetadata
@@ -97,7 +97,7 @@ def test_one_online_key_may_serve_every_online_role() -> None:
 
 
 def test_online_keys_in_pem_leave_files_that_a_parser_takes() -> None:
-    """OLPC's canonical form leaves line ends as they are, and PEM is full of them: on the wire they are escaped."""
+    """OLPC's canonical form leaves line ends as they are; PEM has many, so on the wire they are escaped."""
     online = CryptoSigner.generate_ecdsa().public_key
     items = development_ceremony(replace(fixed_keys(), timestamp=online), LAYOUT, Lifetimes(), START)
 
@@ -118,6 +118,11 @@ def test_online_keys_in_pem_leave_files_that_a_parser_takes() -> None:
 def test_keys_that_make_no_ceremony_are_refused(change: Any, message: str) -> None:
     with pytest.raises(OperatorError, match=message):
         change(fixed_keys())
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    with pytest.raises(InternalError, match="aware"):
+        development_ceremony(fixed_keys(), LAYOUT, Lifetimes(), START.replace(tzinfo=None))
 
 
 def test_a_signer_that_signs_with_another_key_does_not_get_through() -> None:

@@ -55,7 +55,7 @@ def snapshot_of(draft: Draft) -> Snapshot:
     return Metadata[Snapshot].from_bytes(draft.snapshot.data).signed
 
 
-# --- what is signed ------------------------------------------------------------------------------------------------
+# --- what is signed --------------------------------------------------------------------------------------------
 
 
 def test_the_first_publication_signs_every_bin_then_the_snapshot_then_the_timestamp() -> None:
@@ -142,7 +142,7 @@ def test_a_bin_that_no_delegation_reaches_any_more_stays_in_the_snapshot(reposit
     assert meta["files-bin-00.json"].version == 9
 
 
-# --- what is refused -----------------------------------------------------------------------------------------------
+# --- what is refused -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "bins"])
@@ -181,7 +181,7 @@ def test_a_publication_that_leaves_a_bin_out_is_refused() -> None:
         )
 
 
-# --- offline metadata above ----------------------------------------------------------------------------------------
+# --- offline metadata above ------------------------------------------------------------------------------------
 
 
 def test_new_offline_metadata_forces_a_snapshot(repository: Repository) -> None:
@@ -239,7 +239,7 @@ def test_when_the_pages_delegation_has_ended_files_are_still_published(repositor
     repository.publish({repository.put(PAGE)})
 
 
-# --- keys that change ----------------------------------------------------------------------------------------------
+# --- keys that change ------------------------------------------------------------------------------------------
 
 
 def test_a_new_root_without_the_old_online_key_wants_everything_signed_anew(repository: Repository) -> None:
@@ -269,7 +269,7 @@ def test_bins_of_a_key_that_is_no_longer_authorised_are_due(repository: Reposito
     assert needed(repository) is None
 
 
-# --- when ----------------------------------------------------------------------------------------------------------
+# --- when ------------------------------------------------------------------------------------------------------
 
 
 def test_bins_ride_along_from_four_fifths_of_their_life(repository: Repository) -> None:
@@ -325,7 +325,7 @@ def test_missing_roles_are_due_at_once() -> None:
     assert next_due(repository.state, {}, repository.lifetimes, START) == START
 
 
-# --- again ---------------------------------------------------------------------------------------------------------
+# --- again -----------------------------------------------------------------------------------------------------
 
 
 def test_committed_roles_render_to_the_same_bytes_even_with_keys_that_never_sign_the_same_twice() -> None:

@@ -184,6 +184,9 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("a timestamp without the length", {"mend": without_length}, "timestamp", "length"),
     ("loose spaces", {"sealed": in_role(BIN, b'"signed":', b'"signed": ')}, BIN, "not canonical"),
     ("a doubled key", {"sealed": in_role("snapshot", b"{", b'{"signed":0,')}, "snapshot", "not canonical"),
+    ("a number without a canonical form", {"sealed": in_role(BIN, b"{", b'{"a":1.5,')}, BIN, "no canonical form"),
+    ("a target of no family", {"mend": in_role(BIN, b'"files/', b'"evil/')}, "targets", "belongs to no bin"),
+    ("a change of no family", {"expected": {"evil": None}}, "targets", "belongs to no bin"),
     ("bytes that are no JSON", {"sealed": in_role(BIN, b"{", b"")}, BIN, "Failed to deserialize"),
     ("a bin that is too long", {"given": long_bin}, BIN, "5,000,001 bytes are more"),
     ("a bin that nothing reaches", {"given": unknown_bin}, "files-bin-8", "no delegation"),
@@ -291,5 +294,5 @@ def test_the_private_class_of_python_tuf_still_has_what_is_used_of_it(repository
     assert used <= set(dir(TrustedMetadataSet))
     trusted = TrustedMetadataSet(repository.offline[0].data, EnvelopeType.METADATA)
     trusted.reference_time = START + timedelta(days=365)
-    with pytest.raises(ExpiredMetadataError, match="Final root.json is expired"):
+    with pytest.raises(ExpiredMetadataError, match=r"Final root\.json is expired"):
         trusted.update_timestamp(b"")

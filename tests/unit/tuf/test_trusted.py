@@ -142,8 +142,8 @@ def _two_of_bins(signed: Any) -> None:
     signed.delegations.succinct_roles.threshold = 2
 
 
-def _too_many_bits(signed: Any) -> None:
-    signed.delegations.succinct_roles.bit_length = 20
+def _more_bins(signed: Any) -> None:
+    signed.delegations.succinct_roles.bit_length = 4
 
 
 def _one_id_for_two_keys(signed: Any) -> None:
@@ -167,7 +167,7 @@ def _one_id_for_two_keys(signed: Any) -> None:
         ("files-bins", _no_delegation, "would look for files/"),
         ("files-bins", _other_prefix, "succinct hash bins named files-bin "),
         ("files-bins", _two_of_bins, "threshold below files-bins is 2"),
-        ("files-bins", _too_many_bits, "1 to 16 bits, not 20"),
+        ("files-bins", _more_bins, "2.files-bins.json changes the number of bins"),
         ("files-bins", _one_id_for_two_keys, "Two different keys have the id"),
     ],
 )
@@ -176,6 +176,15 @@ def test_a_tree_in_which_clients_would_get_lost_is_refused(
 ) -> None:
     with pytest.raises(OperatorError, match=message):
         OfflineState.parse([*repository.offline, repository.resign(role, change)])
+
+
+def test_more_bins_than_four_hexadecimal_digits_are_refused(repository: Repository) -> None:
+    def widen(signed: Any) -> None:
+        signed.delegations.succinct_roles.bit_length = 20
+
+    offline = [item for item in repository.offline if item.role != "files-bins"]
+    with pytest.raises(OperatorError, match="files bins take 1 to 16 bits, not 20"):
+        OfflineState.parse([*offline, repository.resign("files-bins", widen)])
 
 
 def test_a_client_asks_in_the_order_of_the_tree(repository: Repository) -> None:

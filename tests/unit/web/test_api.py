@@ -85,8 +85,8 @@ def test_a_status_shows_on_the_page(house: WebHouse) -> None:
 
 def test_basic_authentication_is_taken_too(house: WebHouse) -> None:
     publish(house, "basically", "1.0")
-    headers = {"Authorization": basic("__token__", house.token)}
-    assert call(house, "PUT", "basically/releases/1.0/yank", **headers).status_int == 204
+    response = call(house, "PUT", "basically/releases/1.0/yank", Authorization=basic("__token__", house.token))
+    assert response.status_int == 204
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x", "Bearer gatehouse-AAAA", basic("bob", "x")])

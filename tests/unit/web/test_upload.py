@@ -141,7 +141,7 @@ class TestForms:
     @pytest.mark.parametrize(
         "damage",
         [
-            lambda body: b"",
+            lambda _body: b"",
             lambda body: body[:-4],
             lambda body: body[: len(body) // 2],
             lambda body: body[:30],

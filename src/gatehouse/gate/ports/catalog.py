@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from gatehouse.catalog.model import (
     Event,
@@ -65,6 +65,14 @@ class CatalogStore(Protocol):
 
     def add_file(self, file: NewFile, *, at: datetime) -> File:
         """A new file in state `accepted`. `at` becomes its `uploaded_at`."""
+        ...
+
+    def core_metadata(self, file_id: int) -> dict[str, Any]:
+        """A file's own core metadata, as `packaging.metadata.RawMetadata`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
         ...
 
     def set_file_state(self, ids: Collection[int], state: FileState, *, at: datetime) -> None:

@@ -21,7 +21,7 @@ from gatehouse.catalog.model import (
     Release,
     ServedPage,
 )
-from gatehouse.core.errors import Conflict, InternalError
+from gatehouse.core.errors import Conflict, InternalError, NotFound
 from gatehouse.core.names import PageFormat
 from gatehouse.storage.sql.models import EventRow, FileRow, ProjectRow, ReleaseRow, SourceRow
 from gatehouse.storage.sql.statements import insert, pieces
@@ -190,6 +190,14 @@ class SqlCatalog:
         if added is None:
             raise InternalError(f"File {file.filename!r} was not kept.")
         return added
+
+    def core_metadata(self, file_id: int) -> dict[str, Any]:
+        """A file's own core metadata."""
+        row = self._connection.execute(select(FileRow.core_metadata).where(FileRow.id == file_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no file {file_id}.")
+        metadata: dict[str, Any] = row.core_metadata
+        return metadata
 
     def set_file_state(self, ids: Collection[int], state: FileState, *, at: datetime) -> None:
         """Move files to a state."""

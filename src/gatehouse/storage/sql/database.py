@@ -13,12 +13,15 @@ from sqlalchemy import Connection, Engine
 
 from gatehouse.catalog.model import LOCAL_SOURCE
 from gatehouse.storage.sql.accounts import SqlAccounts
+from gatehouse.storage.sql.audit import SqlAudit
 from gatehouse.storage.sql.catalog import SqlCatalog
 from gatehouse.storage.sql.engine import READ_ONLY, make_engine, translated
 from gatehouse.storage.sql.journal import SqlJournal
 from gatehouse.storage.sql.leases import SqlLeases
 from gatehouse.storage.sql.outbox import SqlOutbox
+from gatehouse.storage.sql.screening import SqlScreening
 from gatehouse.storage.sql.signing import SqlSigning
+from gatehouse.storage.sql.staff import SqlStaff
 
 
 class SqlTransaction:
@@ -30,7 +33,10 @@ class SqlTransaction:
         self.journal = SqlJournal(connection)
         self.signing = SqlSigning(connection)
         self.leases = SqlLeases(connection)
+        self.staff = SqlStaff(connection)
+        self.audit = SqlAudit(connection)
         self.outbox = SqlOutbox(connection)
+        self.screening = SqlScreening(connection)
 
 
 class SqlDatabase:

@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from gatehouse.core.errors import InternalError, OperatorError
-from gatehouse.storage.sql.engine import make_engine, translated
+from gatehouse.storage.sql.engine import READ_ONLY, make_engine, translated
 
 # Any number will do, as long as it never changes: "gatehouse" has nine letters, PEP 458 the rest.
 _ADVISORY_LOCK = 9_458_000_001
@@ -55,6 +55,8 @@ def current(engine_or_url: Engine | str) -> str | None:
         OperatorError: the database cannot be used.
     """
     with _engine(engine_or_url) as engine, translated(engine), engine.connect() as connection:
+        # A readiness probe must not wait for SQLite's writer.
+        connection.execution_options(**{READ_ONLY: True})
         return MigrationContext.configure(connection).get_current_revision()
 
 

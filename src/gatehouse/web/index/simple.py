@@ -6,19 +6,18 @@ signed: no TUF target covers it, and the verifying proxy does not offer it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from html import escape
 from threading import Lock
 from urllib.parse import parse_qs, quote
 
 from pyramid.config import Configurator
 from webob.acceptparse import create_accept_header
 
+from gatehouse.catalog.pages import render_index
 from gatehouse.core.errors import CallerError, NotFound
 from gatehouse.core.names import PageFormat, is_normalized_name, normalize_name
 from gatehouse.web.problems import NotAcceptable
-from gatehouse.web.replies import REVALIDATE, Reply, blob_reply, bytes_reply, redirect
+from gatehouse.web.replies import REVALIDATE, Reply, blob_reply, bytes_reply, etag_of, redirect
 from gatehouse.web.request import Request
 
 
@@ -134,35 +133,27 @@ class _Names:
     def __init__(self) -> None:
         self._lock = Lock()
         self._names: list[str] = []
-        self._rendered: dict[PageFormat, bytes] = {}
+        self._rendered: dict[PageFormat, tuple[bytes, str]] = {}
 
     def view(self, request: Request) -> Reply:
         form = negotiate(request)
-        body = self._body(request.gatehouse.shelf.projects(), form.page)
+        body, etag = self._body(request.gatehouse.shelf.projects(), form.page)
         reply = bytes_reply(
-            request, body, content_type=form.content_type, charset=form.charset, cache_control=REVALIDATE
+            request,
+            body,
+            content_type=form.content_type,
+            charset=form.charset,
+            cache_control=REVALIDATE,
+            etag=etag,
         )
         reply.headers["Vary"] = "Accept"
         return reply
 
-    def _body(self, names: list[str], page: PageFormat) -> bytes:
+    def _body(self, names: list[str], page: PageFormat) -> tuple[bytes, str]:
         with self._lock:
             if names != self._names:
                 self._names, self._rendered = names, {}
             if page not in self._rendered:
-                self._rendered[page] = (_html_list if page == "html" else _json_list)(names)
+                body = render_index(names, page)
+                self._rendered[page] = body, etag_of(body)
             return self._rendered[page]
-
-
-def _html_list(names: list[str]) -> bytes:
-    links = "".join(f'<a href="{escape(name)}/">{escape(name)}</a><br>\n' for name in names)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="pypi:repository-version" content="1.0">\n'
-        '<meta name="viewport" content="width=device-width">\n<title>Simple index</title>\n</head>\n'
-        f"<body>\n<h1>Simple index</h1>\n{links}</body>\n</html>\n"
-    ).encode()
-
-
-def _json_list(names: list[str]) -> bytes:
-    return json.dumps({"meta": {"api-version": "1.0"}, "projects": [{"name": name} for name in names]}).encode()

@@ -28,7 +28,7 @@ _HASH_PREFIXED = re.compile(r"(?:.*/)?[0-9a-f]{64}\.[^/]+", re.ASCII)
 def includeme(config: Configurator) -> None:
     """Metadata and targets."""
     config.add_resource("tuf-metadata", "/tuf/metadata/{file}", {"GET": metadata})
-    config.add_resource("tuf-target", "/tuf/targets/*path", {"GET": target})
+    config.add_resource("tuf-target", "/tuf/targets/{path:.*}", {"GET": target})
 
 
 def metadata(request: Request) -> Reply:
@@ -48,6 +48,6 @@ def metadata(request: Request) -> Reply:
 
 def target(request: Request) -> Reply:
     """A target: a file or a simple page."""
-    path = "/".join(request.matchdict["path"])
+    path = request.matchdict["path"]
     served = request.gatehouse.shelf.target(path)
     return file_reply(request, served, cache_control=IMMUTABLE if _HASH_PREFIXED.fullmatch(path) else REVALIDATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -51,8 +52,15 @@ def test_an_empty_database_is_not_current_and_an_upgraded_one_is(empty_database:
     assert migrate.current(url) is None
     assert not migrate.is_current(url)
     migrate.upgrade(url)
-    assert migrate.current(url) == migrate.head() == "0001"
+    assert migrate.current(url) == migrate.head() == "0002"
     assert migrate.is_current(url)
+
+
+def test_asking_does_not_wait_for_a_writer(database: SqlDatabase) -> None:
+    started = time.monotonic()
+    with database.write():
+        assert migrate.is_current(database.engine)
+    assert time.monotonic() - started < 10  # a writer is waited for half a minute
 
 
 def test_a_second_upgrade_changes_nothing(database: SqlDatabase) -> None:

@@ -13,6 +13,7 @@ from gatehouse.storage.sql.models.catalog import (
 )
 from gatehouse.storage.sql.models.screening import (
     DecisionRow,
+    DeskRow,
     FindingRow,
     ScreeningRow,
     SubjectRow,
@@ -25,12 +26,15 @@ from gatehouse.storage.sql.models.signing import (
     PublicationRow,
     TargetRow,
 )
+from gatehouse.storage.sql.models.staff import AuditRow, StaffRow, StaffSessionRow
 from gatehouse.storage.sql.models.work import LeaseRow, OutboxRow
 
 __all__ = [
     "AccountRow",
+    "AuditRow",
     "Base",
     "DecisionRow",
+    "DeskRow",
     "EventRow",
     "FileRow",
     "FindingRow",
@@ -45,6 +49,8 @@ __all__ = [
     "ReleaseRow",
     "ScreeningRow",
     "SourceRow",
+    "StaffRow",
+    "StaffSessionRow",
     "SubjectRow",
     "TargetRow",
     "UploadTokenRow",

@@ -65,7 +65,9 @@ class ScreeningRow(Base):
     incomplete_reason: Mapped[str | None]
     tier: Mapped[str]
     score: Mapped[float]
+    seconds: Mapped[float]
     not_examined: Mapped[JsonList]
+    checks: Mapped[JsonList]  # [name, version] of every check that ran
 
 
 class FindingRow(Base):
@@ -79,6 +81,8 @@ class FindingRow(Base):
     check: Mapped[str]
     version: Mapped[int]
     message: Mapped[str]
+    classification: Mapped[str]
+    confidence: Mapped[str]
     member: Mapped[str | None]
     line: Mapped[int | None]
     context: Mapped[str | None]
@@ -123,3 +127,18 @@ class DecisionRow(Base):
     action: Mapped[str]
     reason: Mapped[str]
     at: Mapped[datetime]
+
+
+class DeskRow(Base):
+    """What waits for a person: a view folded from screenings and decisions, kept so that the desk opens at once.
+
+    It can be made again from them; nothing else is known here.
+    """
+
+    __tablename__ = "desk"
+    __table_args__ = (Index(None, "tier_rank", "score", "screening_id"),)
+
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    screening_id: Mapped[int] = mapped_column(ForeignKey("screenings.id"))
+    tier_rank: Mapped[int]
+    score: Mapped[float]

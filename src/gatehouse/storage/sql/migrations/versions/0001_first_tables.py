@@ -235,7 +235,9 @@ def _screening() -> None:
         sa.Column("incomplete_reason", PlainText(), nullable=True),
         sa.Column("tier", PlainText(), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("not_examined", Json, nullable=False),
+        sa.Column("checks", Json, nullable=False),
         sa.CheckConstraint(
             "(outcome = 'incomplete') = (incomplete_reason IS NOT NULL)", name=op.f("ck_screenings_incomplete")
         ),
@@ -254,6 +256,8 @@ def _screening() -> None:
         sa.Column("check", PlainText(), nullable=False),
         sa.Column("version", BigInt, nullable=False),
         sa.Column("message", PlainText(), nullable=False),
+        sa.Column("classification", PlainText(), nullable=False),
+        sa.Column("confidence", PlainText(), nullable=False),
         sa.Column("member", PlainText(), nullable=True),
         sa.Column("line", BigInt, nullable=True),
         sa.Column("context", PlainText(), nullable=True),
@@ -264,6 +268,19 @@ def _screening() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_findings_screening_id"), "findings", ["screening_id"], unique=False)
+    op.create_table(
+        "desk",
+        sa.Column("subject_id", BigInt, autoincrement=False, nullable=False),
+        sa.Column("screening_id", BigInt, nullable=False),
+        sa.Column("tier_rank", BigInt, nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["screening_id"], ["screenings.id"], name=op.f("fk_desk_screening_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["subjects.id"], name=op.f("fk_desk_subject_id")),
+        sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_desk")),
+    )
+    op.create_index(
+        op.f("ix_desk_tier_rank_score_screening_id"), "desk", ["tier_rank", "score", "screening_id"], unique=False
+    )
     op.create_table(
         "verdicts",
         sa.Column("id", BigInt, autoincrement=True, nullable=False),

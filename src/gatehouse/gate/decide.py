@@ -1,0 +1,147 @@
+"""The story of a person's decision: hold, let through, remove, restore.
+
+A decision on a project or release holds for every file of it that it can apply to, and each such file gets a
+decision of its own, so that its history is whole when read alone. Decision, state, target changes and audit
+entry are one transaction; the next publication makes it effective for clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gatehouse.catalog.model import Event, File, FileState
+from gatehouse.core.clock import Clock
+from gatehouse.core.errors import CallerError, Conflict, NotFound
+from gatehouse.gate.ports import Action, AuditEntry, Database, Decision, Transaction
+from gatehouse.gate.screen import file_subject
+from gatehouse.gate.transitions import Transitions
+from gatehouse.malware.model import Kind, Subject
+
+MAX_REASON = 2000
+
+#: From which states an action moves a file, and to which. Letting a published file through leaves it published:
+#: the person has judged it harmless, and that is worth recording.
+MOVES: dict[Action, tuple[frozenset[FileState], FileState]] = {
+    Action.HOLD: (frozenset({FileState.ACCEPTED, FileState.PUBLISHED}), FileState.HELD),
+    Action.LET_THROUGH: (
+        frozenset({FileState.ACCEPTED, FileState.HELD, FileState.PUBLISHED}),
+        FileState.PUBLISHED,
+    ),
+    Action.REMOVE: (frozenset({FileState.ACCEPTED, FileState.PUBLISHED, FileState.HELD}), FileState.REMOVED),
+    Action.RESTORE: (frozenset({FileState.REMOVED}), FileState.PUBLISHED),
+}
+_CAUSES = {
+    Action.HOLD: "held",
+    Action.LET_THROUGH: "let-through",
+    Action.REMOVE: "removed",
+    Action.RESTORE: "restored",
+}
+
+
+def possible_actions(state: FileState) -> tuple[Action, ...]:
+    """What a person may decide on a file in this state."""
+    return tuple(action for action, (leaving, _) in MOVES.items() if state in leaving)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decide:
+    """Takes decisions. `ring` tells the publisher that the journal has grown."""
+
+    database: Database
+    clock: Clock
+    transitions: Transitions
+    ring: Callable[[], None]
+
+    def __call__(
+        self, *, actor: str, subject: Subject, action: Action, reason: str, remote: str | None = None
+    ) -> None:
+        """Decide on a subject.
+
+        Args:
+            actor: who decides.
+            subject: on what.
+            action: what.
+            reason: why; it is kept for ever.
+            remote: from which address, for the audit log.
+
+        Raises:
+            CallerError: there is no reason, or too long a one.
+            NotFound: the catalog holds no such subject.
+            Conflict: the action does not apply to any file of it.
+        """
+        reason = reason.strip()
+        if not reason or len(reason) > MAX_REASON:
+            raise CallerError(f"A decision needs a reason of at most {MAX_REASON} characters.")
+        now = self.clock.now()
+        with self.database.write() as transaction:
+            files = _files(transaction, subject)
+            leaving, to = MOVES[action]
+            affected = [file for file in files if file.state in leaving]
+            if not affected:
+                raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
+            self.transitions.move(
+                transaction,
+                [file.id for file in affected],
+                to,
+                leaving=leaving - {to},
+                at=now,
+                cause=_CAUSES[action],
+            )
+            decision = Decision(subject=subject, actor=actor, action=action, reason=reason, at=now)
+            for each in dict.fromkeys([subject, *map(file_subject, affected)]):
+                transaction.screening.decide(replace(decision, subject=each))
+            transaction.catalog.record(_event(decision))
+            transaction.audit.append(_audit_entry(decision, remote))
+        self.ring()
+
+
+def _event(decision: Decision) -> Event:
+    subject = decision.subject
+    return Event(
+        at=decision.at,
+        actor=decision.actor,
+        action=f"decision:{decision.action.value}",
+        project=subject.name,
+        version=subject.version,
+        filename=subject.filename,
+        sha256=subject.sha256,
+        detail=decision.reason,
+    )
+
+
+def _audit_entry(decision: Decision, remote: str | None) -> AuditEntry:
+    subject = decision.subject
+    detail = {
+        "kind": subject.kind.value,
+        "name": subject.name,
+        "version": subject.version,
+        "filename": subject.filename,
+        "sha256": subject.sha256,
+        "reason": decision.reason,
+    }
+    return AuditEntry(
+        at=decision.at,
+        actor=decision.actor,
+        action=f"decision:{decision.action.value}",
+        detail=detail,
+        remote=remote,
+    )
+
+
+def _files(transaction: Transaction, subject: Subject) -> list[File]:
+    project = transaction.catalog.find_project(subject.name, lock=True)
+    if project is None:
+        raise NotFound(f"There is no project {subject.name!r} any more.")
+    version = None if subject.kind is Kind.PROJECT else subject.version
+    files = transaction.catalog.files_of(project.id, version=version)
+    if subject.kind is Kind.FILE:
+        files = [file for file in files if (file.filename, file.sha256) == (subject.filename, subject.sha256)]
+    if not files:
+        raise NotFound(f"The catalog holds no file of this {subject.kind.value}.")
+    return files
+
+
+def _states(files: list[File]) -> str:
+    states = sorted({file.state.value for file in files})
+    return f"what it has is {' and '.join(states)}"

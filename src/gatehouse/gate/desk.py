@@ -1,0 +1,225 @@
+"""What a person at the desk reads: what waits, a subject with its evidence, decisions, the audit log.
+
+Each page is one value, read in one transaction, so that what stands on it belongs together. Nothing here
+decides; that is `gate.decide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
+from gatehouse.core.errors import NotFound
+from gatehouse.gate.decide import possible_actions
+from gatehouse.gate.ports import (
+    Action,
+    AuditEntry,
+    Database,
+    Decision,
+    ScreeningRecord,
+    Transaction,
+    Waiting,
+)
+from gatehouse.gate.screen import file_subject, project_of, release_of
+from gatehouse.malware.model import Kind, Subject, Tier
+
+PAGE = 50
+MAX_PAGE = 10_000
+#: How much of a subject's past, and of a project's files, one page shows. What it leaves out it counts.
+MAX_SCREENINGS = 20
+MAX_FILES = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A subject, and its number if it has ever been screened or decided on."""
+
+    subject: Subject
+    id: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """What waits: a page of it, and how many there are of each tier, highest first. Pages count from 1."""
+
+    items: tuple[Waiting, ...]
+    counts: Mapping[Tier, int]
+    page: int
+    more: bool
+
+    @property
+    def total(self) -> int:
+        """How many wait."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileStanding:
+    """A file of the subject as the catalog holds it now."""
+
+    known: Known
+    state: FileState
+    uploader: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dossier:
+    """All that is known of a subject.
+
+    `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now.
+    """
+
+    known: Known
+    latest: ScreeningRecord | None
+    earlier: tuple[ScreeningRecord, ...]
+    earlier_left_out: int
+    decisions: tuple[Decision, ...]
+    files: tuple[FileStanding, ...]
+    files_left_out: int
+    belongs_to: tuple[Known, ...]
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """A decision, with its subject's number."""
+
+    decision: Decision
+    subject_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditPage:
+    """A page of the audit log, newest first. Pages count from 1."""
+
+    entries: tuple[AuditEntry, ...]
+    page: int
+    more: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """Reads the pages. Safe to use from many threads."""
+
+    database: Database
+
+    def waiting(self, page: int = 1) -> Queue:
+        """What waits, highest tier first.
+
+        Raises:
+            NotFound: there can be no such page.
+        """
+        offset = _offset(page)
+        with self.database.read() as transaction:
+            found = transaction.screening.waiting(limit=PAGE + 1, offset=offset)
+            counts = transaction.screening.count_waiting()
+        ordered = {tier: counts[tier] for tier in sorted(counts, reverse=True) if counts[tier]}
+        items, more = _page_of(found)
+        return Queue(items=items, counts=ordered, page=page, more=more)
+
+    def subject(self, subject_id: int) -> Subject:
+        """A subject by its number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.database.read() as transaction:
+            return _subject(transaction, subject_id)
+
+    def dossier(self, subject_id: int) -> Dossier:
+        """All that is known of a subject.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.database.read() as transaction:
+            subject = _subject(transaction, subject_id)
+            screenings = transaction.screening.screenings(subject)
+            decisions = transaction.screening.decisions(subject)
+            files = _files(transaction, subject)
+            standings = tuple(
+                FileStanding(
+                    known=_known(transaction, file_subject(file)), state=file.state, uploader=file.uploader
+                )
+                for file in files[:MAX_FILES]
+            )
+            above = tuple(_known(transaction, each) for each in _above(subject))
+        possible = {action for file in files for action in possible_actions(file.state)}
+        return Dossier(
+            known=Known(subject=subject, id=subject_id),
+            latest=screenings[0] if screenings else None,
+            earlier=tuple(screenings[1 : MAX_SCREENINGS + 1]),
+            earlier_left_out=max(0, len(screenings) - MAX_SCREENINGS - 1),
+            decisions=tuple(decisions),
+            files=standings,
+            files_left_out=max(0, len(files) - MAX_FILES),
+            belongs_to=tuple(known for known in above if known.id is not None),
+            actions=tuple(action for action in Action if action in possible),
+        )
+
+    def decisions(self, *, limit: int = 2 * PAGE) -> tuple[Decided, ...]:
+        """The newest decisions on anything."""
+        with self.database.read() as transaction:
+            return tuple(
+                Decided(decision=each, subject_id=transaction.screening.subject_id(each.subject))
+                for each in transaction.screening.recent_decisions(limit=limit)
+            )
+
+    def audit(self, page: int = 1) -> AuditPage:
+        """The audit log, newest first.
+
+        Raises:
+            NotFound: there can be no such page.
+        """
+        offset = _offset(page)
+        with self.database.read() as transaction:
+            entries, more = _page_of(transaction.audit.recent(limit=PAGE + 1, offset=offset))
+        return AuditPage(entries=entries, page=page, more=more)
+
+
+def _offset(page: int) -> int:
+    if not 1 <= page <= MAX_PAGE:
+        raise NotFound("There is no such page.")
+    return (page - 1) * PAGE
+
+
+def _page_of(found: list[T]) -> tuple[tuple[T, ...], bool]:
+    """One item more than a page was asked for: that tells whether there is another page."""
+    return tuple(found[:PAGE]), len(found) > PAGE
+
+
+def _subject(transaction: Transaction, subject_id: int) -> Subject:
+    subject = transaction.screening.subject(subject_id)
+    if subject is None:
+        raise NotFound(f"There is no subject with the number {subject_id}.")
+    return subject
+
+
+def _known(transaction: Transaction, subject: Subject) -> Known:
+    return Known(subject=subject, id=transaction.screening.subject_id(subject))
+
+
+def _above(subject: Subject) -> tuple[Subject, ...]:
+    match subject.kind:
+        case Kind.FILE:
+            return (release_of(subject), project_of(subject))
+        case Kind.RELEASE:
+            return (project_of(subject),)
+        case Kind.PROJECT:
+            return ()
+
+
+def _files(transaction: Transaction, subject: Subject) -> list[File]:
+    """What the catalog holds of a subject now: a file only if it is still the very same bytes."""
+    project = transaction.catalog.find_project(subject.name) if subject.source == LOCAL_SOURCE else None
+    if project is None:
+        return []
+    if subject.kind is Kind.FILE:
+        file = transaction.catalog.find_file(subject.filename or "")
+        same = file is not None and (file.project, file.sha256) == (subject.name, subject.sha256)
+        return [file] if file is not None and same else []
+    return transaction.catalog.files_of(project.id, version=subject.version)

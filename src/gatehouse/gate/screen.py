@@ -1,0 +1,194 @@
+"""The story of a screening: claim, run, store, act.
+
+The run takes place outside any transaction, in a child that can do no harm. What it found is stored, the file
+moves where policy wants it, and the message is finished, in one transaction: a crash before it screens again,
+a crash after it has nothing left to do. An INCOMPLETE run is stored too, tried again a bounded number of times,
+and then means for the file what the operator chose; it is never clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from gatehouse.catalog.distribution import parse_distribution_filename
+from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
+from gatehouse.core.clock import Clock
+from gatehouse.core.errors import OperatorError
+from gatehouse.gate.policy import WhenScreeningFails, state_after
+from gatehouse.gate.ports import Database, Message, Screener, Transaction
+from gatehouse.gate.transitions import Transitions
+from gatehouse.malware.job import Job, Report
+from gatehouse.malware.model import Kind, Outcome, Screened, Subject, Tier
+from gatehouse.malware.views import FileSummary
+
+log = structlog.get_logger(__name__)
+
+#: How often an INCOMPLETE screening is tried in all, and how long it rests before the next attempt.
+MAX_ATTEMPTS = 3
+_REST = timedelta(seconds=2)
+_IN_PLAY = {FileState.ACCEPTED, FileState.PUBLISHED}
+
+
+class BlobPaths(Protocol):
+    """Where a blob lies as a file that another process can be given."""
+
+    def path_of(self, sha256: str) -> Path:
+        """The path of a blob."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """Handles the outbox topic `screen-file`, one message at a time. `ring` tells the publisher."""
+
+    database: Database
+    blobs: BlobPaths
+    clock: Clock
+    screener: Screener
+    transitions: Transitions
+    when_it_fails: WhenScreeningFails
+    ring: Callable[[], None]
+
+    def __call__(self, messages: list[Message]) -> None:
+        """Screen the file of each message."""
+        for message in messages:
+            self._screen(message)
+
+    def _screen(self, message: Message) -> None:
+        with self.database.read() as transaction:
+            files = transaction.catalog.get_files([int(message.payload["file_id"])])
+            job = _job(transaction, files[0]) if files else None
+        if job is None or files[0].state not in _IN_PLAY or files[0].external_url is not None:
+            with self.database.write() as transaction:
+                transaction.outbox.done([message.id])
+            return
+        started_at = self.clock.now()
+        report = self._run(job, self.blobs.path_of(files[0].sha256))
+        # A crash here loses the run and nothing else: the message is still claimed and comes back.
+        self._settle(message, files[0], report, started_at)
+
+    def _run(self, job: Job, archive: Path) -> Report:
+        try:
+            return self.screener.screen(job, archive)
+        except OperatorError as error:
+            # That nothing can be screened here at all is the operator's fault and not the file's, but it means
+            # the same for the file: unscreened, and never clean.
+            log.warning("screening is not available", reason=error.message)
+            return unscreened(job, error.message)
+
+    def _settle(self, message: Message, file: File, report: Report, started_at: datetime) -> None:
+        now = self.clock.now()
+        incomplete = any(screened.outcome is Outcome.INCOMPLETE for screened in report.screened)
+        tier = max(screened.tier for screened in report.screened)
+        again = incomplete and tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
+        with self.database.write() as transaction:
+            for screened in report.screened:
+                transaction.screening.add(
+                    screened,
+                    trigger=str(message.payload.get("trigger", "upload")),
+                    attempt=message.attempts,
+                    started_at=started_at,
+                    finished_at=now,
+                )
+            if again:
+                reason = next(s.incomplete_reason for s in report.screened if s.outcome is Outcome.INCOMPLETE)
+                transaction.outbox.fail(message.id, str(reason), retry_at=now + _REST * message.attempts)
+                moved = []
+            else:
+                moved = self._act(transaction, file, report, tier, now)
+                transaction.outbox.done([message.id])
+        self._tell(file, report, tier, again=again)
+        if moved:
+            self.ring()
+
+    def _act(self, transaction: Transaction, file: File, report: Report, tier: Tier, now: datetime) -> list[File]:
+        decision = transaction.screening.latest_decision(report.screened[0].subject)
+        if decision is not None:
+            # A person has decided on this very content; a screening informs people, it does not overrule them.
+            return []
+        outcome = report.screened[0].outcome
+        state = state_after(outcome, tier, self.when_it_fails)
+        cause = "held" if state is FileState.HELD else "published"
+        return self.transitions.move(
+            transaction, [file.id], state, leaving=_IN_PLAY - {state}, at=now, cause=cause
+        )
+
+    @staticmethod
+    def _tell(file: File, report: Report, tier: Tier, *, again: bool) -> None:
+        outcome = report.screened[0].outcome
+        known = {"project": file.project, "filename": file.filename, "tier": tier.word, "outcome": outcome.value}
+        if tier >= Tier.ALERT or (outcome is Outcome.INCOMPLETE and not again):
+            log.warning("alert", **known, reason=report.screened[0].incomplete_reason)
+        else:
+            log.info("screened", **known)
+
+
+def unscreened(job: Job, reason: str) -> Report:
+    """The report of a job that could not be run."""
+    subjects = [job.subject]
+    if job.with_release:
+        subjects.append(release_of(job.subject))
+    if job.with_project:
+        subjects.append(project_of(job.subject))
+    return Report(
+        screened=tuple(
+            Screened(
+                subject=subject, outcome=Outcome.INCOMPLETE, tier=Tier.NONE, score=0.0, incomplete_reason=reason
+            )
+            for subject in subjects
+        )
+    )
+
+
+def file_subject(file: File) -> Subject:
+    """A file of this index as a subject."""
+    return Subject(
+        source=LOCAL_SOURCE,
+        kind=Kind.FILE,
+        name=file.project,
+        version=file.version,
+        filename=file.filename,
+        sha256=file.sha256,
+    )
+
+
+def release_of(subject: Subject) -> Subject:
+    """The release that a file belongs to."""
+    return Subject(source=subject.source, kind=Kind.RELEASE, name=subject.name, version=subject.version)
+
+
+def project_of(subject: Subject) -> Subject:
+    """The project that a file or release belongs to."""
+    return Subject(source=subject.source, kind=Kind.PROJECT, name=subject.name)
+
+
+def _job(transaction: Transaction, file: File) -> Job | None:
+    project = transaction.catalog.find_project(file.project)
+    if project is None:
+        return None
+    files = transaction.catalog.files_of(project.id)
+    release = [other for other in files if other.version == file.version]
+    # A project or release is looked at when its first file arrives, and with every later file of the release
+    # that adds a distribution to it.
+    return Job(
+        subject=file_subject(file),
+        packagetype=file.packagetype,
+        archive_format=parse_distribution_filename(file.filename).archive_format,
+        core_metadata=transaction.catalog.core_metadata(file.id),
+        display_name=project.display_name,
+        release_files=tuple(
+            FileSummary(
+                filename=other.filename, packagetype=other.packagetype, sha256=other.sha256, size=other.size
+            )
+            for other in release
+        ),
+        project_releases=tuple(sorted({other.version for other in files})),
+        with_release=True,
+        with_project=file.id == min(other.id for other in files),
+    )

@@ -1,0 +1,51 @@
+"""`/admin/subjects/<id>`: a subject with its evidence, and the decision on it."""
+
+from __future__ import annotations
+
+from pyramid.config import Configurator
+
+from gatehouse.core.errors import CallerError
+from gatehouse.gate.decide import MAX_REASON
+from gatehouse.gate.desk import Desk
+from gatehouse.gate.ports import Action
+from gatehouse.web.admin.guard import Visit, signed_in
+from gatehouse.web.replies import Reply, redirect
+
+#: How much of a long list of evidence one page shows; what it leaves out it counts.
+MAX_SHOWN = 200
+_ADDRESS = "/admin/subjects/{id:[0-9]{1,15}}"
+
+
+def includeme(config: Configurator) -> None:
+    """The page and its form."""
+    config.add_resource("admin-subject", _ADDRESS, {"GET": signed_in(subject)})
+    config.add_resource("admin-decide", f"{_ADDRESS}/decide", {"POST": signed_in(decide)})
+
+
+def subject(visit: Visit) -> Reply:
+    """All that is known of a subject."""
+    desk = Desk(database=visit.request.gatehouse.database)
+    dossier = desk.dossier(int(visit.request.matchdict["id"]))
+    return visit.page("subject/subject.html", dossier=dossier, most=MAX_SHOWN, max_reason=MAX_REASON)
+
+
+def decide(visit: Visit) -> Reply:
+    """Take a decision; back to the subject, which then shows it."""
+    fields = visit.form()
+    gatehouse = visit.request.gatehouse
+    number = visit.request.matchdict["id"]
+    gatehouse.decide(
+        actor=visit.member.name,
+        subject=Desk(database=gatehouse.database).subject(int(number)),
+        action=_action(fields.get("action", "")),
+        reason=fields.get("reason", "").replace("\r\n", "\n"),
+        remote=visit.remote,
+    )
+    return redirect(f"../{number}", status=303)
+
+
+def _action(word: str) -> Action:
+    try:
+        return Action(word)
+    except ValueError as error:
+        raise CallerError(f"Choose what should happen: one of {', '.join(Action)}.") from error

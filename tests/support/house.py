@@ -1,0 +1,210 @@
+"""A whole house in one thread: real database, blobs and signatures; the test tells the judge what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from gatehouse.catalog.model import File
+from gatehouse.core.digests import sha256_hex
+from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE, Accepted
+from gatehouse.gate.authorize import Authority
+from gatehouse.gate.publish import Publisher
+from gatehouse.gate.screen import project_of, release_of
+from gatehouse.initialise import initialise
+from gatehouse.malware.job import Job, Report
+from gatehouse.malware.model import (
+    Classification,
+    Confidence,
+    Context,
+    Finding,
+    Outcome,
+    Screened,
+    Subject,
+    Tier,
+    Verdict,
+)
+from gatehouse.settings import Settings
+from gatehouse.tuf.bins import BinLayout
+from gatehouse.wiring import Gatehouse, build, build_publisher, build_screen
+from tests.support.distributions import build_wheel
+
+
+class HandClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """The present moment; a microsecond later each time, so that no two are the same."""
+        self.moment += timedelta(microseconds=1)
+        return self.moment
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.moment += span
+
+
+class Judge:
+    """A screener that says what the test told it to say of a filename, and clean of everything else."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, Tier | str] = {}
+        self.jobs: list[Job] = []
+
+    def screen(self, job: Job, archive: Path) -> Report:
+        """One result for each subject that was asked for."""
+        assert archive.is_file()
+        self.jobs.append(job)
+        subjects = [job.subject]
+        if job.with_release:
+            subjects.append(release_of(job.subject))
+        if job.with_project:
+            subjects.append(project_of(job.subject))
+        word = self.says.get(job.subject.filename or "", Tier.NONE)
+        return Report(screened=(_screened(job.subject, word), *(_screened(s, Tier.NONE) for s in subjects[1:])))
+
+
+def _screened(subject: Subject, word: Tier | str) -> Screened:
+    if isinstance(word, str):
+        return Screened(
+            subject=subject, outcome=Outcome.INCOMPLETE, tier=Tier.NONE, score=0.0, incomplete_reason=word
+        )
+    if word is Tier.NONE:
+        return Screened(subject=subject, outcome=Outcome.CLEAN, tier=Tier.NONE, score=0.0)
+    finding = Finding(
+        check="told-so",
+        version="1",
+        message="The test says so.",
+        classification=Classification.MALICIOUS,
+        confidence=Confidence.HIGH,
+        context=Context.INSTALL,
+        member="setup.py",
+        line=3,
+        chain=("source", "sink"),
+        excerpt="exec(payload)",
+    )
+    verdict = Verdict(
+        subject=subject,
+        check="told-so",
+        version="1",
+        classification=Classification.MALICIOUS,
+        confidence=Confidence.HIGH,
+        tier=word,
+        message="The test says so.",
+    )
+    return Screened(
+        subject=subject,
+        outcome=Outcome.FLAGGED,
+        tier=word,
+        score=0.95,
+        findings=(finding,),
+        verdicts=(verdict,),
+        checks=(("told-so", "1"),),
+    )
+
+
+@dataclass(kw_only=True)
+class House:
+    """The house and what a test does in it."""
+
+    gatehouse: Gatehouse
+    judge: Judge
+    publisher: Publisher
+    clock: HandClock | None
+    account: str = "alice"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def authority(self, account: str | None = None, **limits: Any) -> Authority:
+        """A fresh token of an account, authenticated."""
+        tokens = self.gatehouse.tokens
+        return tokens.authenticate(tokens.create(account or self.account, **limits))
+
+    def upload(
+        self,
+        distribution: tuple[str, bytes],
+        *,
+        authority: Authority | None = None,
+        fields: dict[str, list[str]] | None = None,
+    ) -> Accepted:
+        """Upload a distribution with the fields that a client would send."""
+        filename, data = distribution
+        name, version = filename.removesuffix(".tar.gz").split("-")[:2]
+        form = {
+            "name": [name],
+            "version": [version],
+            "filetype": ["bdist_wheel" if filename.endswith(".whl") else "sdist"],
+            "sha256_digest": [sha256_hex(data)],
+        } | (fields or {})
+        with self.gatehouse.blobs.receive() as content:
+            content.write(data)
+            digests = content.finish()
+            return self.gatehouse.accept(
+                authority=authority or self.authority(),
+                fields=form,
+                filename=filename,
+                content=content,
+                digests=digests,
+            )
+
+    def wheel(self, name: str = "example", version: str = "1.0", **more: Any) -> Accepted:
+        """Upload a wheel made for the occasion."""
+        return self.upload(build_wheel(name, version, **more))
+
+    def let_in(self) -> int:
+        """Handle what the outbox holds for admission."""
+        return self._handle(ADMIT_FILE)
+
+    def screen(self) -> int:
+        """Handle what the outbox holds for screening."""
+        return self._handle(SCREEN_FILE)
+
+    def publish(self) -> int:
+        """Publish until nothing is pending; how many publications that took."""
+        count = 0
+        while self.publisher.publish() is not None:
+            count += 1
+        return count
+
+    def work(self) -> None:
+        """Everything that waits: admission, screening, publication."""
+        while self.let_in() or self.screen():
+            pass
+        self.publish()
+
+    def file(self, filename: str) -> File:
+        """A file as the catalog has it."""
+        with self.gatehouse.database.read() as transaction:
+            file = transaction.catalog.find_file(filename)
+        assert file is not None
+        return file
+
+    def _handle(self, topic: str) -> int:
+        now = self.gatehouse.clock.now()
+        with self.gatehouse.database.write() as transaction:
+            messages = transaction.outbox.claim({topic}, limit=100, now=now, lease=timedelta(minutes=5))
+        story = self.gatehouse.admit if topic == ADMIT_FILE else build_screen(self.gatehouse, self.judge)
+        if messages:
+            story(messages)
+        return len(messages)
+
+
+@contextmanager
+def house(home: Path, *, clock: HandClock | None = None, **settings: Any) -> Iterator[House]:
+    """A house in a folder, set up, with its publisher at work."""
+    chosen = Settings(home=home, **settings)
+    initialise(chosen, BinLayout(simple_bits=1, files_bits=1), clock=clock)
+    gatehouse = build(chosen, clock=clock)
+    publisher = build_publisher(gatehouse)
+    publisher.start(steal=True)
+    try:
+        yield House(gatehouse=gatehouse, judge=Judge(), publisher=publisher, clock=clock)
+    finally:
+        if publisher.at_work:
+            publisher.stop()
+        gatehouse.close()

@@ -1,0 +1,240 @@
+"""A screening decides what becomes visible; an incomplete one is never clean, and people have the last word."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gatehouse.catalog.model import FileState
+from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
+from gatehouse.gate.ports import Action
+from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject, project_of, release_of
+from gatehouse.malware.job import Job, Report
+from gatehouse.malware.model import Kind, Outcome, Subject, Tier
+from tests.support.distributions import build_sdist, build_wheel
+from tests.support.house import HandClock, House, house
+from tests.support.tuf_client import Client
+
+WHEEL = "example-1.0-py3-none-any.whl"
+PATH = f"files/example/{WHEEL}"
+PAGE = "simple/example/index.v1.json"
+
+
+def seen(home: House, tmp_path: Path) -> tuple[bool, bool]:
+    """Whether the wheel is on the page, and whether it is a TUF target."""
+    found = Client(home.gatehouse, tmp_path / "client").get(PATH, PAGE)
+    page = found[PAGE]
+    return page is not None and WHEEL.encode() in page, found[PATH] is not None
+
+
+@pytest.mark.parametrize("tier", [Tier.NONE, Tier.RANK, Tier.QUEUE, Tier.ALERT])
+def test_below_hold_a_file_is_published_and_signed(home: House, tmp_path: Path, tier: Tier) -> None:
+    home.judge.says[WHEEL] = tier
+    home.wheel()
+    home.work()
+    assert home.file(WHEEL).state is FileState.PUBLISHED
+    assert seen(home, tmp_path) == (True, True)
+    with home.gatehouse.database.read() as transaction:
+        waits = [waiting.subject.filename for waiting in transaction.screening.waiting(limit=10)]
+    assert waits == ([WHEEL] if tier >= Tier.QUEUE else [])
+
+
+def test_at_hold_a_file_is_on_no_page_and_no_target_and_waits_on_the_desk(home: House, tmp_path: Path) -> None:
+    home.judge.says[WHEEL] = Tier.HOLD
+    file = home.wheel().file
+    home.work()
+    assert home.file(WHEEL).state is FileState.HELD
+    assert home.gatehouse.shelf.file("example", WHEEL) is None
+    assert seen(home, tmp_path) == (False, False)
+    with home.gatehouse.database.read() as transaction:
+        (waiting,) = transaction.screening.waiting(limit=10)
+        record = transaction.screening.latest(file_subject(file))
+    assert (waiting.tier, waiting.message, waiting.checks) == (Tier.HOLD, "The test says so.", ("told-so",))
+    assert record is not None
+    assert record.screened.findings[0].line == 3
+
+
+def test_nothing_is_visible_before_its_screening_has_ended(home: House) -> None:
+    home.wheel()
+    home.publish()
+    assert home.file(WHEEL).state is FileState.ACCEPTED
+    assert home.gatehouse.shelf.page("example", "json") is None
+    assert home.gatehouse.shelf.file("example", WHEEL) is None
+
+
+def test_publish_then_screen_takes_a_held_file_back(tmp_path: Path) -> None:
+    with house(tmp_path / "home", publish_policy="publish_then_screen") as home:
+        home.judge.says[WHEEL] = Tier.HOLD
+        home.wheel()
+        home.let_in()
+        home.publish()
+        assert seen(home, tmp_path) == (True, True)
+        home.screen()
+        home.publish()
+        assert seen(home, tmp_path) == (False, False)
+
+
+def test_letting_through_publishes_and_signs_and_settles(home: House, tmp_path: Path) -> None:
+    home.judge.says[WHEEL] = Tier.HOLD
+    subject = file_subject(home.wheel().file)
+    home.work()
+    home.gatehouse.decide(actor="eve", subject=subject, action=Action.LET_THROUGH, reason="a false alarm")
+    home.publish()
+    assert seen(home, tmp_path) == (True, True)
+    with home.gatehouse.database.read() as transaction:
+        assert transaction.screening.waiting(limit=10) == []
+        (decision,) = transaction.screening.decisions(subject)
+        (entry, *_) = transaction.audit.recent(limit=5)
+    assert (decision.actor, decision.action, decision.reason) == ("eve", Action.LET_THROUGH, "a false alarm")
+    assert (entry.actor, entry.action) == ("eve", "decision:let-through")
+
+
+def test_a_removal_takes_a_file_out_and_a_restoration_brings_it_back(home: House, tmp_path: Path) -> None:
+    subject = file_subject(home.wheel().file)
+    home.work()
+    assert seen(home, tmp_path) == (True, True)
+    for action, state in ((Action.REMOVE, False), (Action.RESTORE, True), (Action.HOLD, False)):
+        home.gatehouse.decide(actor="eve", subject=subject, action=action, reason="because")
+        home.publish()
+        assert seen(home, tmp_path) == (state, state), action
+        assert (home.gatehouse.shelf.file("example", WHEEL) is not None) is state
+
+
+def test_a_decision_on_a_project_holds_for_all_its_files_and_its_future(home: House) -> None:
+    authority = home.authority()
+    file = home.upload(build_wheel("example", "1.0"), authority=authority).file
+    home.upload(build_sdist("example", "2.0"), authority=authority)
+    home.work()
+    project = project_of(file_subject(file))
+    home.gatehouse.decide(actor="eve", subject=project, action=Action.REMOVE, reason="malware")
+    assert {home.file(name).state for name in (WHEEL, "example-2.0.tar.gz")} == {FileState.REMOVED}
+    with home.gatehouse.database.read() as transaction:
+        decision = transaction.screening.latest_decision(file_subject(file))
+        assert decision is not None
+        assert decision.reason == "malware"
+    with pytest.raises(NotAllowed, match="taken out by the index"):
+        home.upload(build_wheel("example", "3.0"), authority=authority)
+    home.gatehouse.decide(actor="eve", subject=project, action=Action.RESTORE, reason="an error")
+    home.upload(build_wheel("example", "3.0"), authority=authority)
+
+
+def test_a_decision_on_a_release_leaves_other_releases_alone(home: House) -> None:
+    authority = home.authority()
+    file = home.upload(build_wheel("example", "1.0"), authority=authority).file
+    home.upload(build_wheel("example", "2.0"), authority=authority)
+    home.work()
+    home.gatehouse.decide(actor="eve", subject=release_of(file_subject(file)), action=Action.HOLD, reason="a look")
+    assert home.file(WHEEL).state is FileState.HELD
+    assert home.file("example-2.0-py3-none-any.whl").state is FileState.PUBLISHED
+
+
+def test_a_decision_needs_a_reason_a_subject_and_something_to_do(home: House) -> None:
+    file = home.wheel().file
+    subject = file_subject(file)
+    home.work()
+    for reason in ("", "   ", "x" * 2001):
+        with pytest.raises(CallerError, match="reason"):
+            home.gatehouse.decide(actor="eve", subject=subject, action=Action.HOLD, reason=reason)
+    with pytest.raises(Conflict, match="nothing to restore: what it has is published"):
+        home.gatehouse.decide(actor="eve", subject=subject, action=Action.RESTORE, reason="why")
+    nobody = Subject(source="local", kind=Kind.PROJECT, name="nobody")
+    with pytest.raises(NotFound):
+        home.gatehouse.decide(actor="eve", subject=nobody, action=Action.HOLD, reason="why")
+    other = Subject(source="local", kind=Kind.FILE, name="example", version="1.0", filename=WHEEL, sha256="0" * 64)
+    with pytest.raises(NotFound):
+        home.gatehouse.decide(actor="eve", subject=other, action=Action.HOLD, reason="why")
+    with home.gatehouse.database.read() as transaction:
+        assert transaction.screening.recent_decisions(limit=5) == []
+
+
+def test_a_later_screening_does_not_overrule_a_person(tmp_path: Path) -> None:
+    with house(tmp_path / "home", publish_policy="publish_then_screen") as home:
+        home.judge.says[WHEEL] = Tier.HOLD
+        subject = file_subject(home.wheel().file)
+        home.let_in()
+        home.gatehouse.decide(actor="eve", subject=subject, action=Action.LET_THROUGH, reason="known good")
+        home.screen()
+        assert home.file(WHEEL).state is FileState.PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("setting", "state"), [("hold", FileState.HELD), ("publish_and_alarm", FileState.PUBLISHED)]
+)
+def test_an_incomplete_screening_is_retried_and_then_means_what_the_operator_chose(
+    tmp_path: Path, setting: str, state: FileState
+) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock, when_screening_fails=setting) as home:
+        home.judge.says[WHEEL] = "ran longer than 30 s"
+        subject = file_subject(home.wheel().file)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            assert home.file(WHEEL).state is FileState.ACCEPTED
+            assert home.screen() == 1, f"attempt {attempt}"
+            clock.advance(timedelta(minutes=1))
+        assert home.screen() == 0
+        assert home.file(WHEEL).state is state
+        with home.gatehouse.database.read() as transaction:
+            records = transaction.screening.screenings(subject)
+            (waiting,) = (w for w in transaction.screening.waiting(limit=10) if w.subject == subject)
+        assert [record.attempt for record in records] == [3, 2, 1]
+        assert {record.screened.outcome for record in records} == {Outcome.INCOMPLETE}
+        assert (waiting.outcome, waiting.message) == (Outcome.INCOMPLETE, "ran longer than 30 s")
+
+
+def test_an_incomplete_screening_that_succeeds_later_leaves_the_desk(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        home.judge.says[WHEEL] = "the child was killed by signal 11"
+        home.wheel()
+        home.screen()
+        del home.judge.says[WHEEL]
+        clock.advance(timedelta(minutes=1))
+        home.work()
+        assert home.file(WHEEL).state is FileState.PUBLISHED
+        with home.gatehouse.database.read() as transaction:
+            assert transaction.screening.waiting(limit=10) == []
+
+
+def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path) -> None:
+    def screen(_job: Job, _archive: Path) -> Report:
+        raise OperatorError("There is no sandbox here.")
+
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        home.judge.screen = screen  # type: ignore[method-assign] # a judge that cannot judge
+        subject = file_subject(home.wheel().file)
+        for _ in range(MAX_ATTEMPTS):
+            home.screen()
+            clock.advance(timedelta(minutes=1))
+        assert home.file(WHEEL).state is FileState.HELD
+        with home.gatehouse.database.read() as transaction:
+            record = transaction.screening.latest(subject)
+        assert record is not None
+        assert record.screened.incomplete_reason == "There is no sandbox here."
+
+
+def test_verdicts_outlive_what_they_judge(home: House) -> None:
+    authority = home.authority()
+    home.judge.says[WHEEL] = Tier.QUEUE
+    file = home.upload(build_wheel("example", "1.0"), authority=authority).file
+    home.work()
+    home.gatehouse.manage.delete_project(authority, "example")
+    with home.gatehouse.database.read() as transaction:
+        record = transaction.screening.latest(file_subject(file))
+    assert record is not None
+    assert record.screened.verdicts[0].check == "told-so"
+
+
+def test_the_job_knows_the_release_and_the_project(home: House) -> None:
+    authority = home.authority()
+    home.upload(build_wheel("example", "1.0"), authority=authority)
+    home.upload(build_sdist("example", "1.0"), authority=authority)
+    home.screen()
+    first, second = home.judge.jobs
+    assert first.with_project
+    assert not second.with_project
+    assert {file.filename for file in second.release_files} == {WHEEL, "example-1.0.tar.gz"}
+    assert second.core_metadata["name"] == "example"
+    assert second.archive_format == "tar.gz"
