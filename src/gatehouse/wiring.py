@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +24,7 @@ from gatehouse.gate.ports import Screener
 from gatehouse.gate.publish import Publisher
 from gatehouse.gate.screen import Screen
 from gatehouse.gate.serve import Shelf
+from gatehouse.gate.staff import Staff
 from gatehouse.gate.status import Health
 from gatehouse.gate.transitions import Transitions
 from gatehouse.gate.trust import Trust
@@ -59,6 +62,7 @@ class Gatehouse:
     health: Health
     metrics: CollectorRegistry
     decide: Decide
+    staff: Staff
     transitions: Transitions
     outbox_bell: Bell
     screening_bells: tuple[Bell, ...]
@@ -92,6 +96,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
         for bell in (outbox_bell, *screening_bells):
             bell()
 
+    secret = read_token_secret(settings)
     return Gatehouse(
         settings=settings,
         clock=clock,
@@ -99,7 +104,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
         blobs=blobs,
         metadata_store=store,
         trust=trust,
-        tokens=Tokens(database=database, clock=clock, secret=read_token_secret(settings), location=settings.url()),
+        tokens=Tokens(database=database, clock=clock, secret=secret, location=settings.url()),
         accept=Accept(
             database=database,
             blobs=blobs,
@@ -110,6 +115,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
         ),
         admit=Admit(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
         manage=Manage(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
+        staff=Staff(
+            database=database, clock=clock, secret=secret, issuer=f"Gatehouse {urlsplit(settings.url()).hostname}"
+        ),
         decide=Decide(database=database, clock=clock, transitions=transitions, ring=publisher_bell),
         transitions=transitions,
         shelf=Shelf(database=database, blobs=blobs, trust=trust),
@@ -137,7 +145,7 @@ def build_publisher(gatehouse: Gatehouse) -> Publisher:
         signers=open_signers(settings, offline),
         lifetimes=lifetimes(settings),
         clock=gatehouse.clock,
-        holder=f"{socket.gethostname()}:{os.getpid()}",
+        holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         lease_time=settings.lease_seconds,
     )
 

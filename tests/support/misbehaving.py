@@ -1,4 +1,4 @@
-"""A runner for the sandbox whose jobs do what a hostile package might bring about: `Job.display_name` says what."""
+"""A runner for the sandbox whose jobs do what a hostile package might bring about, as `Job.display_name` says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ctypes
 import errno
 import mmap
 import os
-import resource
 import signal
 import socket
 import sys
@@ -19,7 +18,9 @@ from typing import BinaryIO, NoReturn
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.model import Outcome, Screened, Tier
 from gatehouse.malware.wire import report_to_bytes
+from gatehouse.sandbox import landlock as layer
 from gatehouse.sandbox.child import Run
+from gatehouse.sandbox.model import Isolation
 
 RESULT = 5
 
@@ -120,11 +121,6 @@ def _elsewhere(job: Job) -> None:
     _leave()
 
 
-def _limits() -> str:
-    names = ("RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_NPROC")
-    return " ".join(str(resource.getrlimit(getattr(resource, name))[0]) for name in names)
-
-
 def _descriptors() -> str:
     found = []
     for descriptor in range(300):
@@ -162,11 +158,11 @@ def prepare() -> Run:
             "allocate": lambda: bytearray(2 * 1024**3),
             "swallow": _swallowed_bomb,
             "map": lambda: _attempt(lambda: mmap.mmap(-1, 2 * 1024**3)),
-            "socket": lambda: socket.socket(),
+            "socket": socket.socket,
             "connect": lambda: _connect(int(argument)),
             "fork": _fork,
             "thread": _many_processes,
-            "execute": lambda: os.execv("/bin/true", ["true"]),
+            "execute": lambda: os.execv("/bin/true", ["true"]),  # noqa: S606 -- it must fail
             "kill-zygote": lambda: os.kill(os.getppid(), signal.SIGKILL),
             "segfault": _segfault,
             "abort": os.abort,
@@ -181,7 +177,7 @@ def prepare() -> Run:
             "exit": lambda: sys.exit(0),
             "elsewhere": lambda: _elsewhere(job),
             "read-file": lambda: _attempt(lambda: Path(argument).read_bytes()),
-            "list-folder": lambda: _attempt(lambda: os.listdir(argument)),
+            "list-folder": lambda: _attempt(lambda: list(Path(argument).iterdir())),
             "write-file": lambda: _attempt(lambda: Path(argument).write_bytes(b"x")),
             "remove-file": lambda: _attempt(lambda: Path(argument).unlink()),
             "write-archive": lambda: _attempt(lambda: os.write(4, b"x")),
@@ -189,13 +185,10 @@ def prepare() -> Run:
                 lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_EXEC | mmap.PROT_WRITE)
             ),
             "environment": lambda: " ".join(sorted(os.environ)),
-            "user": lambda: f"{os.getuid()}",
-            "limits": _limits,
             "descriptors": _descriptors,
-            "group": lambda: str(os.getpid()),
             "read": lambda: _read_slowly(stream),
             "patience": lambda: next(str(_) for _ in iter(int, 1) if out_of_time()),
-            "print": lambda: print("text", file=sys.stderr, flush=True),
+            "print": lambda: [os.write(stream, b"text") for stream in (1, 2)],
         }
         said = acts[name]()
         return tell(job, said=said if isinstance(said, str) else "")
@@ -206,3 +199,41 @@ def prepare() -> Run:
 def refuse() -> Run:
     """A runner that cannot be prepared."""
     raise RuntimeError("the checks are broken")
+
+
+def _pretend(*, namespaces: bool = False, landlock: int = 0, syscalls: bool = False) -> Run:
+    """Have the zygote, which is `__main__` here, believe in these layers and no others."""
+    found = Isolation(namespaces=namespaces, landlock=landlock, syscalls=syscalls, faults=("a test says so",))
+    vars(sys.modules["__main__"])["probe"] = lambda _sealed: found
+    return prepare()
+
+
+def bare() -> Run:
+    """On a kernel without any layer."""
+    return _pretend(landlock=7)
+
+
+def only_namespaces() -> Run:
+    """On a kernel without Landlock and seccomp."""
+    return _pretend(namespaces=True)
+
+
+def only_landlock() -> Run:
+    """On a kernel without seccomp."""
+    return _pretend(namespaces=True, landlock=7)
+
+
+def only_syscalls() -> Run:
+    """On a kernel without Landlock, where namespaces are forbidden."""
+    vars(sys.modules["__main__"])["seal_process"] = lambda: None
+    return _pretend(syscalls=True)
+
+
+def promised() -> Run:
+    """On a kernel whose Landlock worked once and then never again."""
+
+    def restrict() -> int:
+        raise OSError(errno.ENOMEM, "no memory for a ruleset")
+
+    vars(layer)["restrict"] = restrict
+    return _pretend(namespaces=True, landlock=7, syscalls=True)

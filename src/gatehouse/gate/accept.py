@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gatehouse.catalog.distribution import DistributionName, parse_distribution_filename
 from gatehouse.catalog.metadata import CoreMetadata, check_form, parse_core_metadata
@@ -26,6 +26,8 @@ from gatehouse.malware.unpack.inspect import inspect_distribution
 #: The outbox topics that carry an accepted file on.
 ADMIT_FILE = "admit-file"
 SCREEN_FILE = "screen-file"
+#: How long reading one archive may take before it is refused; ordinary ones take a fraction of a second.
+INSPECTION_TIME = timedelta(minutes=2)
 _DIGEST_FIELDS = {
     "sha256_digest": ("sha256", 64),
     "blake2_256_digest": ("blake2_256", 64),
@@ -95,6 +97,7 @@ class Accept:
             known = _known_file(transaction, distribution, digests)
         if known is not None:
             return Accepted(file=known, already=True)
+        deadline = self.clock.now() + INSPECTION_TIME
         with content.path.open("rb") as stream:
             inspection = inspect_distribution(
                 stream,
@@ -103,6 +106,7 @@ class Accept:
                 project=distribution.project,
                 version=distribution.version,
                 filename=filename,
+                out_of_time=lambda: self.clock.now() > deadline,
             )
         metadata = parse_core_metadata(inspection.metadata)
         check_form(fields, distribution, metadata)

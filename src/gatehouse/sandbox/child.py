@@ -39,9 +39,9 @@ def _keep_only(job: int, archive: int, result: int, *, null: int) -> None:
 
 
 def _read_job() -> Job:
-    with open(JOB_FD, "rb", buffering=0) as stream:
+    with os.fdopen(JOB_FD, "rb") as stream:
         stream.seek(0)
-        return job_from_bytes(stream.readall())
+        return job_from_bytes(stream.read())
 
 
 def _clock(limits: SandboxLimits) -> Callable[[], bool]:
@@ -69,7 +69,15 @@ def _describe(fault: BaseException) -> str:
 
 
 def run_child(
-    run: Run, isolation: Isolation, limits: SandboxLimits, *, parent: int, job: int, archive: int, result: int, null: int
+    run: Run,
+    isolation: Isolation,
+    limits: SandboxLimits,
+    *,
+    parent: int,
+    job: int,
+    archive: int,
+    result: int,
+    null: int,
 ) -> NoReturn:
     """Do one job in this process and end it.
 
@@ -93,7 +101,7 @@ def run_child(
         confine(isolation, limits, parent=parent)
         code = Exit.FAULT
         work = _read_job()
-        with open(ARCHIVE_FD, "rb", buffering=0, closefd=False) as stream:
+        with os.fdopen(ARCHIVE_FD, "rb", closefd=False) as stream:
             _answer(report_to_bytes(run(work, stream, out_of_time)))
         code = Exit.ANSWERED
     except MemoryError:

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gatehouse.sandbox import kernel, landlock, seccomp
 from gatehouse.sandbox.model import Isolation, SandboxLimits
@@ -77,7 +78,7 @@ def _trial(attempt: Callable[[], object]) -> tuple[int, str]:
         finally:
             os._exit(code)
     os.close(writable)
-    with open(readable, "rb") as stream:
+    with os.fdopen(readable, "rb") as stream:
         said = stream.read(_MESSAGE).decode(errors="replace")
     return os.waitpid(pid, 0)[1], said
 
@@ -115,16 +116,14 @@ def probe(sealed: Sealed) -> Isolation:
 
 def mapped_bytes() -> int:
     """The address space of this process, in bytes: what `RLIMIT_AS` counts."""
-    with open("/proc/self/statm", "rb") as stream:
-        return int(stream.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
 
 
-def _limit(what: int, value: int) -> None:
+def _limit(what: int, value: int, *, more: int = 0) -> None:
     # A hard limit is only ever lowered, so that this needs no right.
-    hard = resource.getrlimit(what)[1]
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(what, (value, value))
+    now = resource.getrlimit(what)[1]
+    hard = value + more if now == resource.RLIM_INFINITY else min(value + more, now)
+    resource.setrlimit(what, (min(value, hard), hard))
 
 
 def confine(isolation: Isolation, limits: SandboxLimits, *, parent: int) -> None:
@@ -145,7 +144,8 @@ def confine(isolation: Isolation, limits: SandboxLimits, *, parent: int) -> None
     if os.getppid() != parent:
         raise ProcessLookupError("the zygote ended before the child was bound to it")
     _limit(resource.RLIMIT_AS, mapped_bytes() + limits.memory)
-    _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
+    # SIGXCPU tells why; SIGKILL, which the hard limit sends, would not.
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds, more=1)
     _limit(resource.RLIMIT_NOFILE, MAX_DESCRIPTORS)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)

@@ -43,7 +43,7 @@ class Isolation:
     """Which layers hold a child, as a trial child found them.
 
     Attributes:
-        namespaces: it has a network of its own without any device that is up, and its own System V and POSIX queues.
+        namespaces: it has a network of its own, without any device that is up, and message queues of its own.
         landlock: the Landlock ABI that denies it every path; 0 without.
         syscalls: a seccomp filter lets through what computing needs and nothing else.
         faults: why a layer is missing, one sentence each.

@@ -46,7 +46,7 @@ class ZygoteProcess:
             with theirs:
                 process = subprocess.Popen(  # noqa: S603 -- our own interpreter, our own words
                     [sys.executable, "-I", "-X", "utf8", "-m", "gatehouse.sandbox.zygote", *options.arguments()],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     cwd="/",
@@ -117,8 +117,8 @@ def _greeting(control: socket.socket, process: subprocess.Popen[bytes]) -> Isola
 def _last_words(process: subprocess.Popen[bytes]) -> str:
     """The last line that a process wrote before it could speak otherwise, such as an import's error."""
     process.kill()
-    with process.stderr or open(os.devnull, "rb") as stream:  # noqa: PTH123 -- either is a stream of bytes
-        lines = stream.read().decode(errors="replace").split("\n")
+    written = b"" if process.stderr is None else process.stderr.read()
+    lines = written.decode(errors="replace").split("\n")
     words = [line.strip() for line in lines if line.strip()]
     return words[-1][:300] if words else f"it ended with status {process.wait(_END)}"
 

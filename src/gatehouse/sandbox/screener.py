@@ -193,7 +193,7 @@ class _Watch:
         self._reading = True
 
     def wait(self, kill_zygote: Callable[[], None]) -> _Ended:
-        """Wait for the end, or bring it about: the child's when its limits are over, the zygote's if it is mute."""
+        """Wait for the end, or bring it about: the child's when its limits are over, a mute zygote's too."""
         given_up: str | None = None
         deadline = self._deadline
         while True:
@@ -268,9 +268,8 @@ def _reason(status: int, said: bytes, limits: SandboxLimits) -> str:
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
             return f"used more than {limits.cpu_seconds} s of processor time"
-        if number == signal.SIGSYS:
-            return f"the child was killed by signal {number:d}: it tried what the sandbox forbids"
-        return f"the child was killed by signal {number:d}"
+        why = ": it tried what the sandbox forbids" if number == signal.SIGSYS else ""
+        return f"the child was killed by signal {number:d}{why}"
     code = os.WEXITSTATUS(status)
     if code == Exit.MEMORY:
         return f"needed more than {limits.memory / MIB:g} MiB"

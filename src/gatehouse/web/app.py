@@ -29,6 +29,7 @@ ROOMS = (
     "gatehouse.web.index.files",
     "gatehouse.web.tuf",
     "gatehouse.web.api",
+    "gatehouse.web.admin",
     "gatehouse.web.health",
     "gatehouse.web.home",
 )

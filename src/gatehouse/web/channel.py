@@ -144,11 +144,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     def readable(self) -> bool:
         """Whether the loop should wait for bytes."""
+        if self.socket is None:
+            # `keep_time` closed it in this very turn. Its descriptor must not be waited for: the connection that is
+            # accepted next gets the same number, and would be closed for the fault that is found.
+            return False
         return self._lingers_until is not None or bool(super().readable())
 
     def writable(self) -> bool:
         """Whether the loop should wait until the socket takes bytes."""
-        return self._lingers_until is None and bool(super().writable())
+        return self.socket is not None and self._lingers_until is None and bool(super().writable())
 
     def handle_read(self) -> None:
         """Bytes have come."""

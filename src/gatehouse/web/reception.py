@@ -50,9 +50,9 @@ _CHUNK_OVERHEAD = 1.25
 _CHUNK_ALLOWANCE = 4 * _KIBIBYTE
 # waitress copies the rest of what it was given for each chunk in it.
 _PIECE = 4 * _KIBIBYTE
-# waitress's pattern for a header takes a time quadratic in the blanks after the colon (5 s for 32 KiB, the loop
-# standing still meanwhile), and joins folded lines to such blanks. RFC 9112 §5.2 lets a server refuse folding, and no
-# header has control characters (RFC 9110 §5.5).
+# waitress's pattern for a header takes a time quadratic in the blanks after the colon: 5 s for 32 KiB, with the
+# loop standing still. Folded lines become such blanks. RFC 9112 §5.2 lets a server refuse folding, and no header
+# has control characters (RFC 9110 §5.5).
 _HOSTILE_HEAD = re.compile(rb"[ \t]{100}|\r\n[ \t]|[^\t\r\n\x20-\x7e\x80-\xff]")
 _UPLOAD_PATHS = frozenset({"/legacy", "/legacy/"})
 _VERSIONS = frozenset({"1.0", "1.1"})

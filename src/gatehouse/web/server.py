@@ -21,6 +21,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from gatehouse.core.errors import OperatorError
 from gatehouse.web.channel import Channel
+from gatehouse.web.proxied import noting_proxies
 from gatehouse.web.reception import MAX_HEAD, Limits, Spool
 
 #: When this share of all connections is taken, those that have sent nothing yet must hurry.
@@ -155,6 +156,9 @@ def serve(
     if not listeners:
         reason = "it has no address" if absent is None else absent.strerror
         raise OperatorError(f"Cannot listen on {host} port {port}: {reason}.") from absent
+    for listener in listeners:
+        # Around waitress's own wrapper, which drops what a proxy says.
+        listener.application = noting_proxies(listener.application)
     dispatcher.set_thread_count(threads)
     return Server(listeners, sockets, dispatcher, adjustments.spool)
 

@@ -71,7 +71,7 @@ def test_a_holder_can_narrow_a_token_and_never_widen_it(home: House) -> None:
         '{"expires":99999999999,"projects":["one"]}',
         '{"projects":["NOT NORMALIZED"]}',
         '{"projects":"one"}',
-        "[" * 100_000,
+        "[" * 5_000,
     ],
 )
 def test_a_caveat_that_is_not_known_does_not_hold(home: House, caveat: str) -> None:

@@ -36,7 +36,7 @@ class CatalogStore(Protocol):
         ...
 
     def find_release(self, project_id: int, version: str) -> Release | None:
-        """A release by canonical version."""
+        """A release by any spelling of its version: 1.0 and 1.0.0 are one."""
         ...
 
     def add_release(self, project_id: int, version: str, *, at: datetime) -> Release:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, cast
 
+from packaging.utils import canonicalize_version
 from sqlalchemy import Connection, Row, Select, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -88,7 +89,7 @@ class SqlCatalog:
         )
 
     def find_release(self, project_id: int, version: str) -> Release | None:
-        """A release by canonical version."""
+        """A release by any spelling of its version."""
         row = self._connection.execute(
             select(
                 ReleaseRow.id,
@@ -97,7 +98,7 @@ class SqlCatalog:
                 ReleaseRow.created_at,
                 ReleaseRow.yanked_at,
                 ReleaseRow.yanked_reason,
-            ).where(ReleaseRow.project_id == project_id, ReleaseRow.version == version)
+            ).where(ReleaseRow.project_id == project_id, ReleaseRow.version_key == _version_key(version))
         ).one_or_none()
         return None if row is None else Release(**row._asdict())
 
@@ -109,7 +110,9 @@ class SqlCatalog:
         """
         try:
             self._connection.execute(
-                insert(self._connection, ReleaseRow).values(project_id=project_id, version=version, created_at=at)
+                insert(self._connection, ReleaseRow).values(
+                    project_id=project_id, version=version, version_key=_version_key(version), created_at=at
+                )
             )
         except IntegrityError as error:
             raise Conflict(f"Release {version} exists.") from error
@@ -146,7 +149,7 @@ class SqlCatalog:
         """All files of a project or of one release, in the order of their ids."""
         query = self._files().where(FileRow.project_id == project_id).order_by(FileRow.id)
         if version is not None:
-            query = query.where(ReleaseRow.version == version)
+            query = query.where(ReleaseRow.version_key == _version_key(version))
         return [_file(row) for row in self._connection.execute(query)]
 
     def add_file(self, file: NewFile, *, at: datetime) -> File:
@@ -347,3 +350,8 @@ def _file(row: Row[*tuple[Any, ...]]) -> File:
         received_at=row.received_at,
         uploaded_at=row.uploaded_at,
     )
+
+
+def _version_key(version: str) -> str:
+    """What the spellings of a version share: 1.0 and 1.0.0 are one release."""
+    return canonicalize_version(version)

@@ -22,9 +22,7 @@ def includeme(config: Configurator) -> None:
     stylesheet = files(__name__).joinpath("desk.css").read_bytes()
 
     def desk_css(request: Request) -> Reply:
-        return bytes_reply(
-            request, stylesheet, content_type="text/css", charset="utf-8", cache_control=REVALIDATE
-        )
+        return bytes_reply(request, stylesheet, content_type="text/css", charset="utf-8", cache_control=REVALIDATE)
 
     config.add_resource("admin-bare", "/admin", {"GET": _to_desk})
     config.add_resource("admin-css", "/admin/desk.css", {"GET": guarded(desk_css)})

@@ -1,8 +1,8 @@
 """Who gets as far as a screen.
 
 - This machine only, by the peer of the socket; never by a header. A request that a proxy passed on is refused,
-  because behind a proxy everybody's peer is this machine. So is a `Host` other than this machine's names: a page of
-  a stranger's whose name was made to point here (DNS rebinding) sends its own.
+  because behind a proxy everybody's peer is this machine. So is a `Host` other than this machine's names: the page
+  of a stranger whose name was made to point here (DNS rebinding) sends its own.
 - Every POST comes from one of our own pages (`forms`).
 - Then, except for the log-in, a session: a cookie that scripts cannot read and other sites cannot make the
   browser send.
@@ -10,17 +10,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 from urllib.parse import quote
 
 from gatehouse.core.errors import GatehouseError, NotAllowed, NotAuthenticated
 from gatehouse.gate.ports import StaffMember
 from gatehouse.web.admin.forms import read_form, require_own_page, require_token
 from gatehouse.web.admin.pages import finished, page, up
-from gatehouse.web.problems import describe, problem_reply
+from gatehouse.web.problems import problem_reply
 from gatehouse.web.proxied import is_proxied
 from gatehouse.web.replies import Reply, redirect
 from gatehouse.web.request import Request, View
@@ -60,7 +62,7 @@ class Visit:
         require_token(fields, self.token)
         return fields
 
-    def page(self, template: str, **values: object) -> Reply:
+    def page(self, template: str, **values: Any) -> Reply:  # noqa: ANN401 - a template takes anything
         """A page of a template, with this visit's navigation."""
         return page(self.request, template, visit=self, **values)
 
@@ -132,7 +134,7 @@ def _onward(request: Request) -> str:
 def _fault(request: Request, error: GatehouseError) -> Reply:
     # The one place that decides on status, sentence and metrics; only the form is ours.
     problem = problem_reply(request, error)
-    detail = describe(error).detail if problem.status_int < 500 else problem.json["detail"]  # noqa: PLR2004 - HTTP's
+    detail = json.loads(problem.body)["detail"]
     reply = page(request, "fault.html", status=problem.status_int, visit=None, detail=detail)
     if "Retry-After" in problem.headers:
         reply.headers["Retry-After"] = problem.headers["Retry-After"]

@@ -17,12 +17,10 @@ from gatehouse.web.admin.words import ACTIONS, CONTEXTS, OUTCOMES, STATES, TIERS
 from gatehouse.web.replies import Reply, text_reply
 from gatehouse.web.request import Request
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Reply:  # noqa: ANN401 -- a template takes anything
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Reply:  # noqa: ANN401 - a template takes anything
     """A page of a template."""
     text = _ENVIRONMENT.get_template(template).render(up=up(request), now=request.gatehouse.clock.now(), **values)
     return text_reply(text, status=status, content_type="text/html")
@@ -37,7 +35,7 @@ def finished(reply: Reply) -> Reply:
     """The headers of every answer of the administration."""
     reply.headers["Content-Security-Policy"] = POLICY
     reply.headers["Cache-Control"] = "no-store"
-    # With `no-referrer`, browsers send `Origin: null` with our own forms, which then could not be told from others.
+    # With `no-referrer`, browsers send `Origin: null` with our own forms: nobody could tell them from others.
     reply.headers["Referrer-Policy"] = "same-origin"
     reply.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     reply.headers["X-Robots-Tag"] = "noindex"

@@ -149,7 +149,7 @@ class TestReleases:
         release = add_release(database)
         with database.write() as tx:
             assert tx.catalog.find_release(release.project_id, "1.0") == release
-            assert tx.catalog.find_release(release.project_id, "1.0.0") is None
+            assert tx.catalog.find_release(release.project_id, "1.0.0") == release
             tx.catalog.set_yanked(release.id, at=LATER, reason="broken")
             yanked = tx.catalog.find_release(release.project_id, "1.0")
             assert yanked == replace(release, yanked_at=LATER, yanked_reason="broken")

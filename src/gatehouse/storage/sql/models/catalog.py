@@ -60,14 +60,15 @@ class ProjectOwnerRow(Base):
 
 
 class ReleaseRow(Base):
-    """A release of a project."""
+    """A release of a project: `version` as it was first spelled, `version_key` what 1.0 and 1.0.0 share."""
 
     __tablename__ = "releases"
-    __table_args__ = (UniqueConstraint("project_id", "version"), NEVER_REUSED)
+    __table_args__ = (UniqueConstraint("project_id", "version_key"), NEVER_REUSED)
 
     id: Mapped[RowId]
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     version: Mapped[str]
+    version_key: Mapped[str]
     yanked_at: Mapped[datetime | None]
     yanked_reason: Mapped[str | None]
     created_at: Mapped[datetime]

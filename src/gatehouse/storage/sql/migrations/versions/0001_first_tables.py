@@ -127,12 +127,13 @@ def _catalog() -> None:
         sa.Column("id", BigInt, autoincrement=True, nullable=False),
         sa.Column("project_id", BigInt, nullable=False),
         sa.Column("version", PlainText(), nullable=False),
+        sa.Column("version_key", PlainText(), nullable=False),
         sa.Column("yanked_at", UtcDateTime(), nullable=True),
         sa.Column("yanked_reason", PlainText(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_releases_project_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_releases")),
-        sa.UniqueConstraint("project_id", "version", name=op.f("uq_releases_project_id_version")),
+        sa.UniqueConstraint("project_id", "version_key", name=op.f("uq_releases_project_id_version_key")),
         sqlite_autoincrement=True,
     )
     op.create_table(
