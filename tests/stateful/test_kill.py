@@ -1,5 +1,7 @@
-"""SIGKILL at random moments, again and again, while uploads come in: nothing acknowledged is lost, nothing doubled,
-and no client ever meets a state that it refuses."""
+"""SIGKILL at random moments, again and again, while uploads come in.
+
+Nothing acknowledged is lost, nothing is doubled, and no client ever meets a state that it refuses.
+"""
 
 from __future__ import annotations
 

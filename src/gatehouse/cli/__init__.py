@@ -10,9 +10,11 @@ from gatehouse.cli.config import config
 from gatehouse.cli.demo import demo
 from gatehouse.cli.doctor import doctor
 from gatehouse.cli.init import init, migrate
+from gatehouse.cli.screen import screen
 from gatehouse.cli.serve import serve
 from gatehouse.cli.token import token
 from gatehouse.cli.tuf import tuf
+from gatehouse.cli.user import user
 
 
 @click.group(cls=GatehouseGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (serve, init, demo, migrate, doctor, config, token, tuf):
+for command in (serve, init, demo, screen, migrate, doctor, config, token, tuf, user):
     main.add_command(command)

@@ -36,7 +36,10 @@ def seal_process() -> Sealed:
     """Leave the network, root and every capability, in this process and all that it forks, for good.
 
     With the right to do so the namespaces are left without a user namespace, which would only lend capabilities
-    that have to be given up again. Never raises: what does not work is told.
+    that have to be given up again. What the kernel does not grant is told.
+
+    Raises:
+        OSError: what every Linux grants was refused.
     """
     faults: list[str] = []
     left = False

@@ -84,7 +84,8 @@ class Zygote:
         self._isolation = isolation
         self._options = options
         self._children: dict[int, socket.socket] = {}
-        self._given_up: dict[int, int] = {}  # descriptor of a status socket -> process id
+        # Process ids by descriptor of their status sockets, which turn readable when the parent gives them up.
+        self._watched: dict[int, int] = {}
         self._null = os.open(os.devnull, os.O_RDWR)
         self._wake, wake_up = os.pipe()
         for descriptor in (self._wake, wake_up):
@@ -99,15 +100,15 @@ class Zygote:
         """Serve until the parent ends, then leave no child behind."""
         try:
             while os.getppid() == self._options.parent:
-                for descriptor, _ in self._poll.poll(_LOOK_FOR_PARENT):
-                    if descriptor == self._wake:
-                        self._reap()
-                    elif descriptor == self._control.fileno():
-                        if not self._take_request():
-                            return
-                    elif descriptor in self._given_up:
-                        self._poll.unregister(descriptor)
-                        _kill(self._given_up.pop(descriptor))
+                ready = {descriptor for descriptor, _ in self._poll.poll(_LOOK_FOR_PARENT)}
+                # In this order: reaping frees numbers of descriptors, which a request may then be given.
+                for descriptor in ready & self._watched.keys():
+                    self._poll.unregister(descriptor)
+                    _kill(self._watched.pop(descriptor))
+                if self._wake in ready:
+                    self._reap()
+                if self._control.fileno() in ready and not self._take_request():
+                    return
         finally:
             for pid in self._children:
                 _kill(pid)
@@ -119,7 +120,6 @@ class Zygote:
         if message != REQUEST or len(descriptors) != REQUEST_DESCRIPTORS:
             return False  # the parent ended, or speaks another language: there is nobody to serve
         job, archive, result, status = descriptors
-        # Fork copies the collector's and the checks' objects only when touched: the zygote froze them.
         pid = self._fork(job, archive, result)
         for descriptor in (job, archive, result):
             os.close(descriptor)
@@ -128,7 +128,7 @@ class Zygote:
             channel.close()  # without a status: the parent learns that nothing ran
             return True
         self._children[pid] = channel
-        self._given_up[channel.fileno()] = pid
+        self._watched[channel.fileno()] = pid
         self._poll.register(channel, select.POLLIN)
         return True
 
@@ -162,7 +162,7 @@ class Zygote:
             channel = self._children.pop(pid, None)
             if channel is None:
                 continue  # an orphan that a child left: reaped, and of no interest
-            if self._given_up.pop(channel.fileno(), None) is not None:
+            if self._watched.pop(channel.fileno(), None) is not None:
                 self._poll.unregister(channel)
             with channel, suppress(OSError):  # the parent may not be there to hear it
                 channel.send(STATUS.pack(status))
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str]) -> int:
         control.send(encode_refusal(f"{type(fault).__name__}: {fault}"))
         return 1
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # a collection in a child then copies none of the pages that it shares with the zygote
     control.send(encode_hello(isolation))
     Zygote(control, run, isolation, options).serve()
     return 0

@@ -145,8 +145,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     def readable(self) -> bool:
         """Whether the loop should wait for bytes."""
         if self.socket is None:
-            # `keep_time` closed it in this very turn. Its descriptor must not be waited for: the connection that is
-            # accepted next gets the same number, and would be closed for the fault that is found.
+            # `keep_time` closed it in this very turn. Its descriptor must not be waited for: the connection that
+            # is accepted next gets the same number, and would be closed for the fault that is found.
             return False
         return self._lingers_until is not None or bool(super().readable())
 

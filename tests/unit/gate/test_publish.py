@@ -14,8 +14,8 @@ from gatehouse.gate.publish import Publisher
 from gatehouse.storage.keys.files import create_key
 from gatehouse.storage.keys.signers import check_signer, open_signer
 from gatehouse.wiring import build_publisher
-from tests.support.distributions import build_wheel
 from tests.support.crashes import Crash, Fuse, FusedDatabase, FusedStore
+from tests.support.distributions import build_wheel
 from tests.support.house import HandClock, House, house
 from tests.support.tuf_client import Client
 

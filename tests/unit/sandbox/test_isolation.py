@@ -60,7 +60,7 @@ def test_the_network_is_kept_away_here(screener: ZygoteScreener) -> None:
 def test_every_layer_that_is_missing_has_its_reason(screener: ZygoteScreener) -> None:
     isolation = screener.start()
     missing = [isolation.namespaces, isolation.landlock > 0, isolation.syscalls].count(False)
-    assert len(isolation.faults) == missing
+    assert len(isolation.faults) >= missing
 
 
 @pytest.mark.parametrize("runner", ["prepare", "only_namespaces", "only_landlock", "only_syscalls"])

@@ -100,7 +100,7 @@ print(*sorted(set(sys.modules) - before))
 
 def test_nothing_is_imported_late(tmp_path: Path) -> None:
     paths = []
-    files = {
+    files: dict[str, str | bytes] = {
         "aloe/__init__.py": "import base64, zlib\nexec(zlib.decompress(base64.b64decode('eJxLTEoGAAJNASc=')))\n",
         "aloe/odd.py": b"# coding: koi8-r\nx = '\xc1\\N{BULLET}'\n",
         "aloe.pth": "import aloe\n",

@@ -440,6 +440,23 @@ def test_more_connections_than_it_takes_do_not_shut_others_out(tmp_path: Path) -
                 connection.close()
 
 
+def test_a_connection_closed_between_two_turns_is_not_waited_for(tmp_path: Path) -> None:
+    # Its number would be that of the next connection, which would be closed for it.
+    server = serve(app, "127.0.0.1", 0, max_body=1, temp_dir=tmp_path)
+    with connected(server):
+        (listener,) = server._listeners
+        while not listener.active_channels:
+            server._turn(1.0)
+        (channel,) = listener.active_channels.values()
+        assert channel.readable()
+        channel.handle_close()
+        channel.total_outbufs_len = 1
+        assert not channel.readable()
+        assert not channel.writable()
+    server.stop()
+    server.run()
+
+
 class TestStartAndStop:
     def test_an_address_that_is_taken_is_one_clear_error(self, server: Server, tmp_path: Path) -> None:
         with pytest.raises(OperatorError, match=f"Cannot listen on 127.0.0.1 port {server.port}: "):

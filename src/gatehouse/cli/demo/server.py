@@ -45,6 +45,17 @@ class Server:
         finally:
             timer.cancel()
 
+    @property
+    def pid(self) -> int:
+        """The server's process id.
+
+        Raises:
+            ServerError: it is not running.
+        """
+        if self._process is None:
+            raise ServerError("The server is not running.")
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power cut would: no signal that it could answer."""
         if self._process is not None:

@@ -25,7 +25,7 @@ class SqlStaff:
         Raises:
             Conflict: the name is taken, by a disabled member too.
         """
-        added = self._connection.execute(
+        added = self._connection.scalar(
             insert(self._connection, StaffRow)
             .values(
                 name=name,
@@ -36,10 +36,11 @@ class SqlStaff:
                 created_at=at,
             )
             .on_conflict_do_nothing(index_elements=["name"])
+            .returning(StaffRow.id)
         )
-        if added.rowcount != 1:
+        if added is None:
             raise Conflict(f"There is a user {name!r} already.")
-        member = self.find(name)
+        member = self.get(added)
         if member is None:
             raise InternalError(f"The user {name!r} was not kept.")
         return member
