@@ -1,4 +1,5 @@
-"""Writes docs/reference/ from the code; with `--check` compares it, and checks the documents (`prose.py`).
+"""Writes docs/reference/ and the tables of other pages from the code; with `--check` compares them, and checks the
+documents (`prose.py`).
 
 Run it as `python -m tools.docs`.
 """
@@ -8,15 +9,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools import prose, reference
+from tools import prose, reference, tables
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def generated() -> dict[str, str]:
+    """Every page that the code writes, or a part of it, by its path in the repository."""
+    return reference.pages() | tables.pages(ROOT)
 
 
 def check() -> list[str]:
     """One line for each fault."""
     faults = prose.faults(ROOT)
-    for name, text in reference.pages().items():
+    for name, text in generated().items():
         page = ROOT / name
         if not page.is_file() or page.read_text(encoding="utf-8") != text:
             faults.append(f"{name}: not what the code says now; run `make docs`.")
@@ -25,7 +31,7 @@ def check() -> list[str]:
 
 def write() -> None:
     """Write the generated pages."""
-    for name, text in reference.pages().items():
+    for name, text in generated().items():
         page = ROOT / name
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference/ that the code knows best: the settings and the command line.
+"""Writes the pages of docs/reference/ that the code knows best: settings, command line, checks.
 
 `tools/docs.py` calls it; `make check` compares what it would write with what is there.
 """
@@ -13,6 +13,9 @@ from typing import Literal, get_args, get_origin
 import click
 
 from gatehouse import cli, settings
+from gatehouse.malware.check import Check
+from gatehouse.malware.pages import SECTIONS, Page
+from gatehouse.malware.registry import Registry
 
 GENERATED = "<!-- Written by `make docs` from {source}. Change it there. -->\n"
 _SETTINGS = """# Settings
@@ -24,6 +27,10 @@ A wrong or unknown setting stops the start with one line that names it.
 
 A duration is a number and a unit: `500ms`, `30s`, `15m`, `12h`, `7d`. A size is in bytes, or a number with `K`,
 `M` or `G`.
+"""
+_CHECKS = """The checks that come with this version; `gatehouse checks list` prints them. *Goes up to* is the ceiling, the tier that
+a finding of high confidence reaches: [the table](../explanation/what-screening-promises.md#tiers-and-the-score) says what the others reach. [How to
+write one](../how-to/write-a-check.md), and [how one gets here](../explanation/life-of-a-check.md).
 """
 _WIDTH = 96
 _UNITS = (
@@ -97,9 +104,44 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
                 yield from _helps(found, child, context)
 
 
+def checks_page(registry: Registry) -> str:
+    """docs/reference/checks.md: what each check's page says of it, without the examples."""
+    checks = registry.all()
+    lines = [
+        GENERATED.format(source="src/gatehouse/malware/checks"),
+        "# Checks\n",
+        _CHECKS,
+        "| check | version | reads | goes up to | summary |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| [{check.name}](#{check.name}) | {check.version} | {check.kind.value} | {check.ceiling.word} "
+        f"| {check.summary} |"
+        for check in checks
+    ]
+    for check in checks:
+        lines += ["", _check_section(check, registry.page(check.name))]
+    return "\n".join(lines) + "\n"
+
+
+def _check_section(check: Check, page: Page) -> str:
+    counts = [sum(example.expectation == word for example in page.examples) for word in ("flagged", "clean")]
+    source = f"../../src/gatehouse/malware/checks/{check.name.replace('-', '_')}"
+    parts = [
+        f"## {check.name}",
+        page.summary,
+        f"Version {check.version}; reads a {check.kind.value}; its findings are {check.classification.value} and go "
+        f"up to {check.ceiling.word}. [Its page]({source}.md) has {counts[0]} flagged and {counts[1]} clean "
+        f"examples, each of them a test; [its code]({source}.py).",
+        *(f"**{section}**\n\n{page.sections[section]}" for section in SECTIONS[:-1]),
+    ]
+    return "\n\n".join(parts)
+
+
 def pages() -> dict[str, str]:
     """Every generated page, by its path in the repository."""
     return {
         "docs/reference/settings.md": settings_page(),
         "docs/reference/cli.md": cli_page(),
+        "docs/reference/checks.md": checks_page(Registry.load()),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gatehouse import __version__
+from gatehouse.cli.checks import checks
 from gatehouse.cli.common import GatehouseGroup
 from gatehouse.cli.config import config
 from gatehouse.cli.demo import demo
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (serve, init, demo, screen, migrate, doctor, config, token, tuf, user):
+for command in (serve, init, demo, screen, migrate, doctor, config, token, tuf, user, checks):
     main.add_command(command)

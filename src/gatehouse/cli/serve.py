@@ -110,11 +110,17 @@ def _banner(gatehouse: Gatehouse, url: str) -> str:
         f"  upload        twine upload --repository-url {url}/legacy/ -u __token__ -p {token} dist/*",
         f"  or with uv    uv publish --publish-url {url}/legacy/ --token {token} dist/*",
         f"  install       pip install --no-deps --index-url {url}/simple/ NAME",
+        f"  log in        {_desk(url)} (first: gatehouse user create NAME)",
         f"  trusted root  {trusted_root_path(settings)}",
     ]
     if not local:
         lines.append("  tokens        gatehouse token create --help")
     return "\n".join(lines)
+
+
+def _desk(url: str) -> str:
+    """Where to log in: by the name `localhost` on this machine, since browsers give keys to names alone."""
+    return url.replace("//127.0.0.1:", "//localhost:").replace("//[::1]:", "//localhost:") + "/admin/"
 
 
 def _local_token(gatehouse: Gatehouse) -> str:

@@ -60,9 +60,10 @@ class Loop(ABC):
     def _one_round(self) -> float:
         try:
             pause = self.round()
-        except Exception as error:
+        except Exception:
             self._errors += 1
-            self.fault = f"{self.name}: {error}"
+            # Shown in /readyz to whoever asks, so it holds nothing of the error; the log has all of it.
+            self.fault = f"The {self.name} loop failed {self._errors} times in a row; the log says why."
             log.exception("round failed", loop=self.name, errors=self._errors)
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._errors - 1, 10))
             return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter, not a secret

@@ -45,8 +45,8 @@ def test_a_yank_shows_on_the_page_and_can_be_taken_back(house: WebHouse) -> None
     publish(house, "yanked", "1.0", "2.0")
     assert call(house, "PUT", "yanked/releases/1.0/yank", {"reason": "wrong licence"}).status_int == 204
     assert [file["yanked"] for file in page(house, "yanked")["files"]] == ["wrong licence", False]
-    assert call(house, "DELETE", "Yanked/releases/1.0.0/yank").status_int == 404
-    assert call(house, "DELETE", "Yanked/releases/1.0/yank").status_int == 204
+    # Name and version in other spellings are the same.
+    assert call(house, "DELETE", "Yanked/releases/1.0.0/yank").status_int == 204
     assert [file["yanked"] for file in page(house, "yanked")["files"]] == [False, False]
 
 

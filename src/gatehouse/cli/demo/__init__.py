@@ -13,7 +13,7 @@ from gatehouse.cli.demo.story import StoryError, tell
 
 @click.command()
 def demo() -> None:
-    """Play the whole story on a temporary home: serve, upload, verify, install, yank, delete, crash, recover.
+    """Play the whole story on a temporary home: upload, screen, verify, install, hold, decide, crash.
 
     Exits 0 only if every step was verified.
 

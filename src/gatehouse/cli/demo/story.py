@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gatehouse.cli.demo import packages
 from gatehouse.cli.demo.client import REFUSED, Client, Verifier, pip_install
+from gatehouse.cli.demo.moderator import Moderator
 from gatehouse.cli.demo.server import Server, ServerError
 
 NAME = packages.NAME
@@ -60,6 +61,7 @@ class _Story:
         self.install()
         self.refuse()
         self.yank_and_delete()
+        self.hold_and_decide()
         self.crash()
 
     def upload(self) -> None:
@@ -125,6 +127,38 @@ class _Story:
         self.expect(found[self.path(self.wheel[0])] == self.wheel[1], "the wheel still is")
         self.done("a client that has rested since the start sees the same")
 
+    def hold_and_decide(self) -> None:
+        filename, content = packages.sdist("3.0", setup=packages.HOSTILE_SETUP)
+        path = self.path(filename)
+        self.head("Upload an sdist whose setup.py downloads and executes (an inert sample), and see it held")
+        moderator = Moderator(self.server.home, self.server.port)
+        moderator.log_in()
+        status, reason = self.client.upload(filename, content)
+        self.expect(status == 200, f"the upload was answered {status} {reason}")  # noqa: PLR2004
+        self.wait(lambda: filename in moderator.queue(), "the file in the list of what waits")
+        self.expect(not self.lists(filename), "it is not on the simple page")
+        self.expect(self.resting.download([path])[path] is None, "it is no TUF target")
+        self.expect(self.client.status(f"/files/{NAME}/{filename}") == 404, "it cannot be fetched")  # noqa: PLR2004
+        subject, evidence = moderator.open(filename)
+        for words in ("download-and-execute", "setup.py", "urlopen", "payload.invalid"):
+            self.expect(words in evidence, f"the desk shows {words!r} among the evidence")
+        self.done("held; the desk shows the lines that condemned it")
+
+        self.head("Let it through as a person who logged in with password and TOTP")
+        moderator.decide(subject, "let-through", "An inert sample of the demo.")
+        began = time.monotonic()
+        self.wait(lambda: self.lists(filename), "the file on the simple page")
+        waited = time.monotonic() - began
+        self.expect(self.resting.download([path])[path] == content, "it is a TUF target now")
+        self.expect(filename not in moderator.queue(), "it waits no longer")
+        self.done(f"published and signed {waited:.2f} s later")
+
+        self.head("Remove it again")
+        moderator.decide(subject, "remove", "The demo has shown what it should.")
+        self.wait(lambda: not self.lists(filename), "the file off the simple page")
+        self.expect(self.resting.download([path])[path] is None, "it is no target any more")
+        self.done("out of the pages and out of TUF")
+
     def crash(self) -> None:
         self.head("Upload, kill the server with SIGKILL at once, start it again")
         filename, content = packages.wheel("2.0")
@@ -161,6 +195,9 @@ class _Story:
             if time.monotonic() > deadline:
                 raise StoryError(f"step {self.step}: {what} did not come within {_PATIENCE:.0f} s")
             time.sleep(0.02)
+
+    def lists(self, filename: str) -> bool:
+        return filename in {file["filename"] for file in self.files()}
 
     def files(self) -> list[dict[str, object]]:
         page = self.client.page(NAME)
