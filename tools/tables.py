@@ -41,7 +41,7 @@ def decisions() -> str:
     return _table(
         ["a file that is", *(ACTIONS[action][0] for action in MOVES)],
         (
-            [f"**{state.value}**: {STATES[state]}", *(cell(state, leaving, to) for leaving, to in MOVES.values())]
+            [STATES[state], *(cell(state, leaving, to) for leaving, to in MOVES.values())]
             for state in FileState
         ),
     )

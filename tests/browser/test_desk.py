@@ -1,6 +1,6 @@
 """A moderator at the desk, with a real browser: log in, read, decide, and on a phone too.
 
-With GATEHOUSE_SCREENSHOTS naming a folder, each screen is left there as a picture, for people to look at.
+With SCREENSHOTS_TO naming a folder, each screen is left there as a picture, for people to look at.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def look(page: Page, name: str) -> None:
         page.set_viewport_size(size)  # type: ignore[arg-type]  # a TypedDict of ints
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size["width"], f"{name} is {width} wide at {size['width']}"
-        folder = os.environ.get("GATEHOUSE_SCREENSHOTS")
+        folder = os.environ.get("SCREENSHOTS_TO")
         if folder:
             page.screenshot(path=Path(folder) / f"desk-{name}-{size['width']}.png", full_page=True)
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]  # a TypedDict of ints

@@ -62,6 +62,10 @@ def uv(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     return run([find_uv_bin(), "--no-config", "--no-cache", *command], **more)
 
 
+def uv_publish(server: Server, file: Path) -> subprocess.CompletedProcess[str]:
+    return uv(printed(server, "uv publish", str(file))[1:])
+
+
 def write(folder: Path, distribution: tuple[str, bytes]) -> Path:
     path = folder / distribution[0]
     path.write_bytes(distribution[1])
@@ -112,7 +116,7 @@ def test_uv_publishes_a_wheel_and_an_sdist_uv_installs_and_tuf_verifies(server: 
     wheel = write(tmp_path, build_wheel("uv-published", "2.0", files={"published.py": "ANSWER = 2\n"}))
     sdist = write(tmp_path, build_sdist("uv-published", "2.0", files={"published.py": "ANSWER = 2\n"}))
     for file in (wheel, sdist):
-        uploaded = uv(printed(server, "uv publish", str(file))[1:])
+        uploaded = uv_publish(server, file)
         assert uploaded.returncode == 0, uploaded.stdout + uploaded.stderr
         published(server, "uv-published", file.name)
     verify(server, tmp_path, "uv-published", wheel, sdist)

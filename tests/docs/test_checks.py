@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tools import licences, prose, reference
 
 ROOT = Path(__file__).parents[2]

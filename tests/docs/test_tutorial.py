@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.documents import Step, blocks, is_printed, read_steps
+
+from tests.support.documents import Step, blocks
 from tests.support.system import need
+from tests.support.walking import BIN, Reader, check, environment, run, walk
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs/tutorials/first-package.md"
 UPLOAD_AND_MANAGE = ROOT / "docs/how-to/upload-and-manage.md"
 CLIENT_LIBRARY = ROOT / "docs/how-to/client-library.md"
-BIN = Path(sys.executable).parent
-MARK = "--- step ended ---"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Server:
-    """A server of the page: `folder` is where the reader stands, `address` what replaces the page's."""
-
-    folder: Path
-    address: str
-    environment: dict[str, str]
+WRITE_A_CHECK = ROOT / "docs/how-to/write-a-check.md"
+SETTLE_A_VERDICT = ROOT / "docs/how-to/settle-a-verdict.md"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("checkout")
-    kept = {name: value for name, value in os.environ.items() if name.partition("_")[0] not in _BENDING}
-    environment = kept | {
-        "HOME": str(folder),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "TMPDIR": str(folder),
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-        "COLUMNS": "200",
-        "NO_COLOR": "1",
-    }
+    variables = environment(folder)
     with (
         (folder / "server.log").open("w") as log,
         subprocess.Popen(
             [BIN / "gatehouse", "serve", "--port", "0"],
             cwd=folder,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -57,13 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ) as process,
     ):
         try:
-            yield Server(folder=folder, address=_address(process, folder), environment=environment)
+            yield Reader(folder=folder, address=_address(process, folder), environment=variables)
         finally:
             process.terminate()
-
-
-#: What a developer's shell may hold and would bend the walk, by the first part of its name.
-_BENDING = {"GATEHOUSE", "PIP", "TWINE", "UV", "PYTHONPATH", "PYTHONWARNINGS", "HATCH"}
 
 
 def _address(process: subprocess.Popen[str], folder: Path) -> str:
@@ -75,7 +52,7 @@ def _address(process: subprocess.Popen[str], folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def walked(server: Server) -> list[tuple[Step, str]]:
+def walked(server: Reader) -> list[tuple[Step, str]]:
     """The tutorial's steps with what each printed. It publishes `first-package`."""
     return walk(TUTORIAL, server)
 
@@ -85,7 +62,7 @@ def test_the_tutorial_works_as_it_is_written(walked: list[tuple[Step, str]]) -> 
 
 
 def test_the_client_example_verifies_pages_and_file_from_the_root_alone(
-    server: Server, walked: list[tuple[Step, str]]
+    server: Reader, walked: list[tuple[Step, str]]
 ) -> None:
     assert walked
     example = server.folder / "example.py"
@@ -98,38 +75,15 @@ def test_the_client_example_verifies_pages_and_file_from_the_root_alone(
 
 
 @pytest.mark.system
-def test_the_page_on_uploading_and_managing_works_as_it_is_written(server: Server) -> None:
+def test_the_page_on_uploading_and_managing_works_as_it_is_written(server: Reader) -> None:
     need("curl", "curl")
     check(walk(UPLOAD_AND_MANAGE, server), at_least=12)
 
 
-def walk(page: Path, server: Server) -> list[tuple[Step, str]]:
-    """Run a page's steps in one shell, until one fails; each with what it printed."""
-    steps = read_steps(page, server.address)
-    script = server.folder / f"{page.stem}.sh"
-    script.write_text("\n".join(f"{step.command}\necho; echo '{MARK}'" for step in steps))
-    done = run(server, ["bash", "-e", script])
-    outputs = done.stdout.split(MARK)
-    failed = steps[min(len(outputs), len(steps)) - 1].command
-    assert done.returncode == 0, f"This failed:\n{failed}\n\nAll that was printed:\n{done.stdout}"
-    return list(zip(steps, outputs, strict=False))
+def test_the_page_on_settling_verdicts_works_as_it_is_written(server: Reader) -> None:
+    check(walk(SETTLE_A_VERDICT, server), at_least=6)
 
 
-def check(walked: list[tuple[Step, str]], *, at_least: int) -> None:
-    assert len(walked) >= at_least, "the page has lost its commands"
-    for step, output in walked:
-        assert is_printed(step.prints, output), f"{step.command}\nprinted\n{output}\nthe page says {step.prints}"
-
-
-def run(server: Server, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=server.folder,
-        env=server.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+def test_the_page_on_writing_checks_makes_one_that_passes(tmp_path: Path) -> None:
+    reader = Reader(folder=tmp_path, environment=environment(tmp_path))
+    check(walk(WRITE_A_CHECK, reader), at_least=12)

@@ -84,11 +84,12 @@ def test_killing_the_server_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         projects = ("alpha", "beta")
         uploaders = [Uploader(server, project, number * 1000) for project in projects]
         watcher = Watcher(Verifier(tmp_path / "resting", server.url, root), "simple/alpha/index.html")
-        for thread in (*uploaders, watcher):
+        threads: list[Uploader | Watcher] = [*uploaders, watcher]
+        for thread in threads:
             thread.start()
         time.sleep(chance.uniform(0.0, 1.2))
         server.kill()
-        for thread in (*uploaders, watcher):
+        for thread in threads:
             thread.stopping.set()
             thread.join(30)
         faults += watcher.faults

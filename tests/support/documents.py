@@ -20,8 +20,8 @@ from pathlib import Path
 ADDRESS = "127.0.0.1:6458"
 _BLOCK = re.compile(
     r"^<!-- test: run\n(?P<run>.*?)^-->$"
-    r"|(?:^<!-- test: (?P<word>skip|server|save as (?P<name>[\w.]+)) -->\n)?"
-    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    r"|(?:^<!-- test: (?P<word>skip|server|save as (?P<name>[\w./]+)) -->\n)?"
+    r"^(?P<fence>`{3,})(?P<language>\w+)\n(?P<text>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
 

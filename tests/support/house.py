@@ -14,7 +14,6 @@ from gatehouse.core.digests import sha256_hex
 from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE, Accepted
 from gatehouse.gate.authorize import Authority
 from gatehouse.gate.publish import Publisher
-from gatehouse.gate.screen import project_of, release_of
 from gatehouse.initialise import initialise
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.model import (
@@ -63,9 +62,9 @@ class Judge:
         self.jobs.append(job)
         subjects = [job.subject]
         if job.with_release:
-            subjects.append(release_of(job.subject))
+            subjects.append(job.subject.release)
         if job.with_project:
-            subjects.append(project_of(job.subject))
+            subjects.append(job.subject.project)
         word = self.says.get(job.subject.filename or "", Tier.NONE)
         return Report(screened=(_screened(job.subject, word), *(_screened(s, Tier.NONE) for s in subjects[1:])))
 

@@ -22,7 +22,7 @@ from gatehouse.gate.ports import (
     Transaction,
     Waiting,
 )
-from gatehouse.gate.screen import file_subject, project_of, release_of
+from gatehouse.gate.screen import file_subject
 from gatehouse.malware.model import Kind, Subject, Tier
 
 PAGE = 50
@@ -44,17 +44,22 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """What waits: a page of it, and how many there are of each tier, highest first. Pages count from 1."""
+    """What waits: a page of it, and how many there are. Pages count from 1.
+
+    `counts` has the tiers that reach the desk, highest first; `unfinished` counts those that wait only because
+    they are INCOMPLETE: what tier they would have reached, nobody knows.
+    """
 
     items: tuple[Waiting, ...]
     counts: Mapping[Tier, int]
+    unfinished: int
     page: int
     more: bool
 
     @property
     def total(self) -> int:
         """How many wait."""
-        return sum(self.counts.values())
+        return sum(self.counts.values()) + self.unfinished
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,9 +122,16 @@ class Desk:
         with self.database.read() as transaction:
             found = transaction.screening.waiting(limit=PAGE + 1, offset=offset)
             counts = transaction.screening.count_waiting()
-        ordered = {tier: counts[tier] for tier in sorted(counts, reverse=True) if counts[tier]}
         items, more = _page_of(found)
-        return Queue(items=items, counts=ordered, page=page, more=more)
+        return Queue(
+            items=items,
+            counts={
+                tier: counts[tier] for tier in sorted(counts, reverse=True) if tier >= Tier.QUEUE and counts[tier]
+            },
+            unfinished=sum(count for tier, count in counts.items() if tier < Tier.QUEUE),
+            page=page,
+            more=more,
+        )
 
     def subject(self, subject_id: int) -> Subject:
         """A subject by its number.
@@ -206,9 +218,9 @@ def _known(transaction: Transaction, subject: Subject) -> Known:
 def _above(subject: Subject) -> tuple[Subject, ...]:
     match subject.kind:
         case Kind.FILE:
-            return (release_of(subject), project_of(subject))
+            return (subject.release, subject.project)
         case Kind.RELEASE:
-            return (project_of(subject),)
+            return (subject.project,)
         case Kind.PROJECT:
             return ()
 

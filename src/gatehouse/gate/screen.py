@@ -23,8 +23,8 @@ from gatehouse.core.errors import OperatorError
 from gatehouse.gate.policy import WhenScreeningFails, state_after
 from gatehouse.gate.ports import Database, Message, Screener, Transaction
 from gatehouse.gate.transitions import Transitions
-from gatehouse.malware.job import Job, Report
-from gatehouse.malware.model import Kind, Outcome, Screened, Subject, Tier
+from gatehouse.malware.job import Job, Report, incomplete
+from gatehouse.malware.model import Kind, Outcome, Subject, Tier
 from gatehouse.malware.views import FileSummary
 
 log = structlog.get_logger(__name__)
@@ -80,13 +80,13 @@ class Screen:
             # That nothing can be screened here at all is the operator's fault and not the file's, but it means
             # the same for the file: unscreened, and never clean.
             log.warning("screening is not available", reason=error.message)
-            return unscreened(job, error.message)
+            return incomplete(job, error.message)
 
     def _settle(self, message: Message, file: File, report: Report, started_at: datetime) -> None:
         now = self.clock.now()
-        incomplete = any(screened.outcome is Outcome.INCOMPLETE for screened in report.screened)
+        unfinished = any(screened.outcome is Outcome.INCOMPLETE for screened in report.screened)
         tier = max(screened.tier for screened in report.screened)
-        again = incomplete and tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
+        again = unfinished and tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
         with self.database.write() as transaction:
             for screened in report.screened:
                 transaction.screening.add(
@@ -129,23 +129,6 @@ class Screen:
             log.info("screened", **known)
 
 
-def unscreened(job: Job, reason: str) -> Report:
-    """The report of a job that could not be run."""
-    subjects = [job.subject]
-    if job.with_release:
-        subjects.append(release_of(job.subject))
-    if job.with_project:
-        subjects.append(project_of(job.subject))
-    return Report(
-        screened=tuple(
-            Screened(
-                subject=subject, outcome=Outcome.INCOMPLETE, tier=Tier.NONE, score=0.0, incomplete_reason=reason
-            )
-            for subject in subjects
-        )
-    )
-
-
 def file_subject(file: File) -> Subject:
     """A file of this index as a subject."""
     return Subject(
@@ -156,16 +139,6 @@ def file_subject(file: File) -> Subject:
         filename=file.filename,
         sha256=file.sha256,
     )
-
-
-def release_of(subject: Subject) -> Subject:
-    """The release that a file belongs to."""
-    return Subject(source=subject.source, kind=Kind.RELEASE, name=subject.name, version=subject.version)
-
-
-def project_of(subject: Subject) -> Subject:
-    """The project that a file or release belongs to."""
-    return Subject(source=subject.source, kind=Kind.PROJECT, name=subject.name)
 
 
 def _job(transaction: Transaction, file: File) -> Job | None:

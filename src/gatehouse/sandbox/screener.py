@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from gatehouse.malware.job import Job, Report
-from gatehouse.malware.model import Kind, Outcome, Screened, Subject, Tier
+from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.strict_json import Malformed
 from gatehouse.malware.wire import job_to_bytes, report_from_bytes
 from gatehouse.sandbox.channel import STATUS, Exit
@@ -279,26 +278,3 @@ def _reason(status: int, said: bytes, limits: SandboxLimits) -> str:
         told = said[:_MAX_FAULT].decode("ascii", "replace")
         return "the checks failed: " + "".join(sign if sign.isprintable() else "?" for sign in told)
     return f"the child ended with status {code:d}"
-
-
-def _asked(job: Job) -> list[Subject]:
-    """The subjects that a job asks about, the file first."""
-    file = job.subject
-    subjects = [file]
-    if job.with_release:
-        subjects.append(Subject(source=file.source, kind=Kind.RELEASE, name=file.name, version=file.version))
-    if job.with_project:
-        subjects.append(Subject(source=file.source, kind=Kind.PROJECT, name=file.name))
-    return subjects
-
-
-def incomplete(job: Job, reason: str) -> Report:
-    """The report of a job that came to nothing, with the reason in plain words."""
-    return Report(
-        screened=tuple(
-            Screened(
-                subject=subject, outcome=Outcome.INCOMPLETE, tier=Tier.NONE, score=0.0, incomplete_reason=reason
-            )
-            for subject in _asked(job)
-        )
-    )

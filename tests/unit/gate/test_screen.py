@@ -10,7 +10,7 @@ import pytest
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
 from gatehouse.gate.ports import Action
-from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject, project_of, release_of
+from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.model import Kind, Outcome, Subject, Tier
 from tests.support.distributions import build_sdist, build_wheel
@@ -107,7 +107,7 @@ def test_a_decision_on_a_project_holds_for_all_its_files_and_its_future(home: Ho
     file = home.upload(build_wheel("example", "1.0"), authority=authority).file
     home.upload(build_sdist("example", "2.0"), authority=authority)
     home.work()
-    project = project_of(file_subject(file))
+    project = file_subject(file).project
     home.gatehouse.decide(actor="eve", subject=project, action=Action.REMOVE, reason="malware")
     assert {home.file(name).state for name in (WHEEL, "example-2.0.tar.gz")} == {FileState.REMOVED}
     with home.gatehouse.database.read() as transaction:
@@ -125,7 +125,7 @@ def test_a_decision_on_a_release_leaves_other_releases_alone(home: House) -> Non
     file = home.upload(build_wheel("example", "1.0"), authority=authority).file
     home.upload(build_wheel("example", "2.0"), authority=authority)
     home.work()
-    home.gatehouse.decide(actor="eve", subject=release_of(file_subject(file)), action=Action.HOLD, reason="a look")
+    home.gatehouse.decide(actor="eve", subject=file_subject(file).release, action=Action.HOLD, reason="a look")
     assert home.file(WHEEL).state is FileState.HELD
     assert home.file("example-2.0-py3-none-any.whl").state is FileState.PUBLISHED
 
@@ -198,7 +198,7 @@ def test_an_incomplete_screening_that_succeeds_later_leaves_the_desk(tmp_path: P
 
 
 def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path) -> None:
-    def screen(_job: Job, _archive: Path) -> Report:
+    def screen(job: Job, archive: Path) -> Report:  # noqa: ARG001 -- the port's names
         raise OperatorError("There is no sandbox here.")
 
     clock = HandClock()

@@ -18,6 +18,7 @@ from gatehouse.cli.demo.server import ServerError
 
 NAME = "moderator"
 _PASSWORD = "a demo of the gate"  # noqa: S105 -- of an account that ends with the demo
+_LINK = re.compile(r'<a[^>]*href="([^"]*subjects/\d+)"[^>]*>(.*?)</a>', re.DOTALL)
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 
@@ -43,10 +44,7 @@ class Moderator:
     def open(self, filename: str) -> tuple[str, str]:
         """The subject page of a file that waits: its path, and what stands on it as text."""
         page = self._get("/admin/")
-        links: list[tuple[str, str]] = re.findall(
-            r'<a[^>]*href="([^"]*subjects/\d+)"[^>]*>(.*?)</a>', page, re.DOTALL
-        )
-        for href, label in links:
+        for href, label in _LINK.findall(page):
             if filename in _text(label):
                 path = "/admin/subjects/" + href.rpartition("/")[2]
                 return path, _text(self._get(path))

@@ -10,7 +10,7 @@ import zipfile
 
 NAME = "gatehouse-demo"
 _STEM = "gatehouse_demo"
-#: An inert look-alike of install-time "download and execute": the host cannot exist (RFC 6761), and nothing runs it.
+#: An inert look-alike of install-time "download and execute": the host cannot exist, and nothing runs it.
 HOSTILE_SETUP = """\
 import urllib.request
 

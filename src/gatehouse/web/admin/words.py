@@ -7,8 +7,8 @@ from gatehouse.gate.ports import Action
 from gatehouse.malware.model import Context, Outcome, Tier
 
 TIERS = {
-    Tier.HOLD: "kept off the index",
-    Tier.ALERT: "tells somebody at once",
+    Tier.HOLD: "to be kept off the index",
+    Tier.ALERT: "somebody must know now",
     Tier.QUEUE: "waits for review",
     Tier.RANK: "orders the list only",
     Tier.NONE: "nothing of note",

@@ -30,7 +30,7 @@ def test_what_waits_stands_highest_tier_first_with_counts(desk_house: Desk, alic
     assert "told-so" in rows
     counts = text[text.index('class="counts"') : text.index("</ul>", text.index('class="counts"'))]
     assert re.findall(r"tier-(\w+)", counts) == ["hold", "alert", "queue"]
-    assert "kept off the index" in counts
+    assert "to be kept off the index" in counts
 
 
 def test_a_subject_shows_all_its_evidence(desk_house: Desk, alice: Browser) -> None:
@@ -57,6 +57,8 @@ def test_incomplete_is_never_shown_as_clean(desk_house: Desk, alice: Browser) ->
         text = alice.get(path).text
         assert "INCOMPLETE, not clean" in text
         assert "out of memory" in text
+        assert "nothing of note" not in text
+        assert "tier-none" not in text
 
 
 def test_a_decision_takes_effect_and_leaves_the_list(desk_house: Desk, alice: Browser) -> None:
