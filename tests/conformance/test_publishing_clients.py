@@ -148,12 +148,9 @@ def test_the_same_file_again_is_success_and_other_content_is_refused_with_the_re
     other.mkdir()
     file = write(first, build_wheel("again", "1.0"))
     changed = write(other, build_wheel("again", "1.0", files={"again.py": "CHANGED = 1\n"}))
-    for upload in (
-        lambda path: twine(server, path),
-        lambda path: uv(printed(server, "uv publish", str(path))[1:]),
-    ):
-        assert upload(file).returncode == 0
-        refused = upload(changed)
+    for upload in (twine, uv_publish):
+        assert upload(server, file).returncode == 0
+        refused = upload(server, changed)
         assert refused.returncode != 0
         assert "already exists with other content" in re.sub(r"\s+", " ", refused.stdout + refused.stderr)
     published(server, "again", file.name)

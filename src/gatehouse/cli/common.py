@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import click
@@ -22,7 +23,26 @@ MISUSE = 2
 
 
 class GatehouseGroup(click.Group):
-    """A group whose commands end in one line and exit code 2 when one of our errors is raised."""
+    """A group that imports each command when it is asked for, and ends in one line and exit code 2 on our errors.
+
+    A command `name` is the attribute `name` of the module `<commands_in>.<name>`.
+    """
+
+    def __init__(self, *args: Any, commands_in: str, names: Sequence[str], **rest: Any) -> None:  # noqa: ANN401 -- click's own
+        super().__init__(*args, **rest)
+        self._package = commands_in
+        self._names = tuple(names)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's own signature
+        """All commands, in the order in which they were named."""
+        return list(self._names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's own
+        """The command of that name, imported now."""
+        if cmd_name not in self._names:
+            return None
+        command: click.Command = getattr(import_module(f"{self._package}.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature
         """Run the command."""

@@ -1,4 +1,4 @@
-"""`gatehouse init` and `gatehouse migrate`."""
+"""`gatehouse init`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 from gatehouse.cli.common import settings_from_environment
 from gatehouse.core.errors import OperatorError
 from gatehouse.initialise import initialise
-from gatehouse.storage.sql.migrate import upgrade
 from gatehouse.tuf.bins import BinLayout
 
 
@@ -37,13 +36,3 @@ def init(home: Path | None, simple_bins: int, files_bins: int) -> None:
         "This was a development ceremony: every key, the root's too, was made on this machine and lies there"
     )
     click.echo("unencrypted. A real ceremony keeps root, targets and bins keys offline: docs/explanation/keys.md.")
-
-
-@click.command()
-def migrate() -> None:
-    """Bring the database schema to this version.
-
-    Example: GATEHOUSE_DATABASE_URL=postgresql://host/gatehouse gatehouse migrate
-    """
-    upgrade(settings_from_environment().database)
-    click.echo("The database schema is current.")

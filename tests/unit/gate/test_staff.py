@@ -84,8 +84,9 @@ def test_a_code_opens_once_and_so_does_every_earlier_one(
     assert desk.staff.log_in("alice", PASSWORD, desk.code(alice))
 
 
-def test_a_code_that_two_send_at_once_opens_once(desk: Reception, alice: str) -> None:
-    code = desk.code(alice)
+def test_a_code_that_four_send_at_once_opens_once(database: SqlDatabase) -> None:
+    desk = reception(database)
+    code = desk.code(desk.staff.create("alice", PASSWORD).secret)
 
     def attempt(_: int) -> bool:
         try:
@@ -96,6 +97,19 @@ def test_a_code_that_two_send_at_once_opens_once(desk: Reception, alice: str) ->
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(attempt, range(4))) == 1
+    assert desk.staff.list()[0].failures == 3
+
+
+def test_failures_at_once_are_all_counted_and_none_passes_the_lock(database: SqlDatabase) -> None:
+    desk = reception(database)
+    desk.staff.create("alice", PASSWORD)
+    with ThreadPoolExecutor(8) as pool:
+        for attempt in [pool.submit(desk.staff.log_in, "alice", WRONG, "000000") for _ in range(8)]:
+            with pytest.raises(NotAuthenticated):
+                attempt.result()
+    assert desk.staff.list()[0].failures == 5
+    refusals = [cause for _, action, cause in causes(database) if action == "log-in:refused"]
+    assert sorted(refusals) == ["locked"] * 3 + ["wrong password"] * 5
 
 
 def test_all_refusals_are_in_the_same_words_and_have_their_cause_in_the_log(

