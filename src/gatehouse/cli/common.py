@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -14,10 +13,8 @@ from typing import Any
 import click
 import structlog
 
-from gatehouse.core.errors import GatehouseError, OperatorError
-from gatehouse.initialise import is_initialised
+from gatehouse.core.errors import GatehouseError
 from gatehouse.settings import Settings, load
-from gatehouse.wiring import Gatehouse, build
 
 MISUSE = 2
 
@@ -59,23 +56,6 @@ def settings_from_environment(overrides: Mapping[str, Any] | None = None) -> Set
     settings = load(os.environ, given).settings
     set_up_logging(settings.log_level)
     return settings
-
-
-@contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Gatehouse]:
-    """The parts, for a command that works on an existing repository.
-
-    Raises:
-        OperatorError: there is none.
-    """
-    settings = settings or settings_from_environment()
-    if not is_initialised(settings):
-        raise OperatorError("There is no repository here yet: run `gatehouse init` first.")
-    gatehouse = build(settings)
-    try:
-        yield gatehouse
-    finally:
-        gatehouse.close()
 
 
 def set_up_logging(level: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import click
 
-from gatehouse.cli.common import moment, opened, span
+from gatehouse.cli.common import moment, span
+from gatehouse.cli.opened import opened
 from gatehouse.core.errors import GatehouseError, StoreError
 from gatehouse.wiring import Gatehouse, open_signers
 

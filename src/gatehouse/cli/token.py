@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import click
 
-from gatehouse.cli.common import moment, opened
+from gatehouse.cli.common import moment
+from gatehouse.cli.opened import opened
 
 _LONGEST_DAYS = 3650
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gatehouse.cli.common import moment, opened, span
+from gatehouse.cli.common import moment, span
+from gatehouse.cli.opened import opened
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.ports import Publication
 from gatehouse.wiring import Gatehouse, build_publisher

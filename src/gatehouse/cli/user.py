@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from gatehouse.cli.common import moment, opened
+from gatehouse.cli.common import moment
+from gatehouse.cli.opened import opened
 from gatehouse.core.errors import CallerError
 from gatehouse.gate.staff import MAX_PASSWORD, Enrolment, check_name
 

@@ -7,7 +7,7 @@ entry are one transaction; the next publication makes it effective for clients.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from gatehouse.catalog.model import Event, File, FileState
@@ -39,9 +39,15 @@ _CAUSES = {
 }
 
 
-def possible_actions(state: FileState) -> tuple[Action, ...]:
-    """What a person may decide on a file in this state."""
-    return tuple(action for action, (leaving, _) in MOVES.items() if state in leaving)
+#: What may be recorded of a subject of which no file is left: its owner deleted it, the judgement still counts.
+RECORDED = (Action.LET_THROUGH, Action.REMOVE)
+
+
+def possible_actions(states: Collection[FileState]) -> tuple[Action, ...]:
+    """What a person may decide on a subject whose files are in these states."""
+    if all(state is FileState.DELETED for state in states):
+        return RECORDED
+    return tuple(action for action, (leaving, _) in MOVES.items() if not leaving.isdisjoint(states))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +73,7 @@ class Decide:
 
         Raises:
             CallerError: there is no reason, or too long a one.
-            NotFound: the catalog holds no such subject.
+            NotFound: neither the catalog nor any screening knows such a subject.
             Conflict: the action does not apply to any file of it.
         """
         reason = reason.strip()
@@ -76,10 +82,10 @@ class Decide:
         now = self.clock.now()
         with self.database.write() as transaction:
             files = _files(transaction, subject)
+            if action not in possible_actions([file.state for file in files]):
+                raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
             leaving, to = MOVES[action]
             affected = [file for file in files if file.state in leaving]
-            if not affected:
-                raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
             self.transitions.move(
                 transaction,
                 [file.id for file in affected],
@@ -130,18 +136,18 @@ def _audit_entry(decision: Decision, remote: str | None) -> AuditEntry:
 
 
 def _files(transaction: Transaction, subject: Subject) -> list[File]:
+    files = []
     project = transaction.catalog.find_project(subject.name, lock=True)
-    if project is None:
-        raise NotFound(f"There is no project {subject.name!r} any more.")
-    version = None if subject.kind is Kind.PROJECT else subject.version
-    files = transaction.catalog.files_of(project.id, version=version)
+    if project is not None:
+        version = None if subject.kind is Kind.PROJECT else subject.version
+        files = transaction.catalog.files_of(project.id, version=version)
     if subject.kind is Kind.FILE:
         files = [file for file in files if (file.filename, file.sha256) == (subject.filename, subject.sha256)]
-    if not files:
-        raise NotFound(f"The catalog holds no file of this {subject.kind.value}.")
+    if not files and transaction.screening.subject_id(subject) is None:
+        raise NotFound(f"There is no such {subject.kind.value} of {subject.name!r}.")
     return files
 
 
 def _states(files: list[File]) -> str:
-    states = sorted({file.state.value for file in files})
+    states = sorted({file.state.value for file in files}) or ["no longer there"]
     return f"what it has is {' and '.join(states)}"

@@ -150,7 +150,8 @@ class Desk:
         """
         with self.database.read() as transaction:
             subject = _subject(transaction, subject_id)
-            screenings = transaction.screening.screenings(subject)
+            screenings = transaction.screening.screenings(subject, limit=MAX_SCREENINGS + 1)
+            total = transaction.screening.count_screenings(subject)
             decisions = transaction.screening.decisions(subject)
             files = _files(transaction, subject)
             standings = tuple(
@@ -160,12 +161,12 @@ class Desk:
                 for file in files[:MAX_FILES]
             )
             above = tuple(_known(transaction, each) for each in _above(subject))
-        possible = {action for file in files for action in possible_actions(file.state)}
+        possible = possible_actions([file.state for file in files])
         return Dossier(
             known=Known(subject=subject, id=subject_id),
             latest=screenings[0] if screenings else None,
             earlier=tuple(screenings[1 : MAX_SCREENINGS + 1]),
-            earlier_left_out=max(0, len(screenings) - MAX_SCREENINGS - 1),
+            earlier_left_out=total - len(screenings),
             decisions=tuple(decisions),
             files=standings,
             files_left_out=max(0, len(files) - MAX_FILES),

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gatehouse.cli.checks import checks
 from gatehouse.cli.common import GatehouseGroup
 from gatehouse.malware.registry import Registry
 
 
 def run(*arguments: str) -> Result:
-    group = GatehouseGroup(commands={"checks": checks})
+    group = GatehouseGroup(commands_in="gatehouse.cli", names=("checks",))
     return CliRunner().invoke(group, ["checks", *arguments])
 
 

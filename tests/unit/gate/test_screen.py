@@ -143,7 +143,7 @@ def test_a_decision_needs_a_reason_a_subject_and_something_to_do(home: House) ->
     with pytest.raises(NotFound):
         home.gatehouse.decide(actor="eve", subject=nobody, action=Action.HOLD, reason="why")
     other = Subject(source="local", kind=Kind.FILE, name="example", version="1.0", filename=WHEEL, sha256="0" * 64)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="no such file"):
         home.gatehouse.decide(actor="eve", subject=other, action=Action.HOLD, reason="why")
     with home.gatehouse.database.read() as transaction:
         assert transaction.screening.recent_decisions(limit=5) == []
@@ -176,7 +176,7 @@ def test_an_incomplete_screening_is_retried_and_then_means_what_the_operator_cho
         assert home.screen() == 0
         assert home.file(WHEEL).state is state
         with home.gatehouse.database.read() as transaction:
-            records = transaction.screening.screenings(subject)
+            records = transaction.screening.screenings(subject, limit=10)
             (waiting,) = (w for w in transaction.screening.waiting(limit=10) if w.subject == subject)
         assert [record.attempt for record in records] == [3, 2, 1]
         assert {record.screened.outcome for record in records} == {Outcome.INCOMPLETE}
@@ -225,6 +225,21 @@ def test_verdicts_outlive_what_they_judge(home: House) -> None:
         record = transaction.screening.latest(file_subject(file))
     assert record is not None
     assert record.screened.verdicts[0].check == "told-so"
+
+
+def test_what_its_owner_deleted_can_still_be_judged(home: House) -> None:
+    authority = home.authority()
+    home.judge.says[WHEEL] = Tier.QUEUE
+    subject = file_subject(home.upload(build_wheel("example", "1.0"), authority=authority).file)
+    home.work()
+    home.gatehouse.manage.delete_project(authority, "example")
+    with pytest.raises(Conflict, match="nothing to restore: what it has is deleted"):
+        home.gatehouse.decide(actor="eve", subject=subject, action=Action.RESTORE, reason="why")
+    home.gatehouse.decide(actor="eve", subject=subject, action=Action.REMOVE, reason="it was malware")
+    assert home.file(WHEEL).state is FileState.DELETED
+    with home.gatehouse.database.read() as transaction:
+        assert transaction.screening.waiting(limit=10) == []
+        assert transaction.screening.decisions(subject)[0].reason == "it was malware"
 
 
 def test_the_job_knows_the_release_and_the_project(home: House) -> None:

@@ -82,8 +82,12 @@ class ScreeningStore(Protocol):
         """The newest screening of a subject."""
         ...
 
-    def screenings(self, subject: Subject) -> list[ScreeningRecord]:
-        """All screenings of a subject, newest first."""
+    def screenings(self, subject: Subject, *, limit: int) -> list[ScreeningRecord]:
+        """The newest screenings of a subject, newest first."""
+        ...
+
+    def count_screenings(self, subject: Subject) -> int:
+        """How often a subject was screened."""
         ...
 
     def waiting(self, *, limit: int, offset: int = 0) -> list[Waiting]:

@@ -86,9 +86,14 @@ class SqlScreening:
         records = self._records(subject, limit=1)
         return records[0] if records else None
 
-    def screenings(self, subject: Subject) -> list[ScreeningRecord]:
-        """All screenings of a subject, newest first."""
-        return self._records(subject, limit=None)
+    def screenings(self, subject: Subject, *, limit: int) -> list[ScreeningRecord]:
+        """The newest screenings of a subject, newest first."""
+        return self._records(subject, limit=limit)
+
+    def count_screenings(self, subject: Subject) -> int:
+        """How often a subject was screened."""
+        query = select(func.count()).where(ScreeningRow.subject_id == self.subject_id(subject))
+        return self._connection.execute(query).scalar_one()
 
     # --- subjects ------------------------------------------------------------------------------------------------
 
@@ -234,7 +239,7 @@ class SqlScreening:
                 ],
             )
 
-    def _records(self, subject: Subject, *, limit: int | None) -> list[ScreeningRecord]:
+    def _records(self, subject: Subject, *, limit: int) -> list[ScreeningRecord]:
         subject_id = self.subject_id(subject)
         ids = self._connection.execute(
             select(ScreeningRow.id)

@@ -179,19 +179,21 @@ def test_a_release_and_a_project_lead_to_their_files_and_back(desk_house: Desk, 
         assert "family_thing-1.0-py3-none-any.whl" in page
 
 
-def test_a_subject_that_the_catalog_no_longer_holds_can_be_read_and_not_decided(
-    desk_house: Desk, alice: Browser
-) -> None:
+def test_a_subject_that_the_catalog_no_longer_holds_can_still_be_judged(desk_house: Desk, alice: Browser) -> None:
     screened = hostile()
     number = desk_house.add(
         replace(screened, subject=replace(screened.subject, source="local", name="gone-thing"))
     )
     text = alice.get(f"/admin/subjects/{number}").text
     assert "does not hold this file any more" in text
-    assert 'name="action"' not in text
+    assert 'value="remove"' in text
+    assert 'value="restore"' not in text
     token = alice.get("/admin/").token
+    seen = alice.post(f"/admin/subjects/{number}/decide", {"token": token, "action": "restore", "reason": "x"})
+    assert seen.status == 409
     seen = alice.post(f"/admin/subjects/{number}/decide", {"token": token, "action": "remove", "reason": "x"})
-    assert seen.status == 404
+    assert seen.status == 303
+    assert "gone-thing" not in alice.get("/admin/").text
 
 
 @pytest.mark.parametrize(
