@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gatehouse.catalog.model import FileState
-from gatehouse.gate.decide import MOVES
+from gatehouse.gate.decide import MOVES, possible_actions
 from gatehouse.gate.policy import WhenScreeningFails, state_after
+from gatehouse.gate.ports import Action
 from gatehouse.malware import policy
 from gatehouse.malware.model import Confidence, Context, Outcome, Tier
 from gatehouse.malware.unpack.unpack import DEFAULT as UNPACKING
@@ -20,7 +21,8 @@ from gatehouse.sandbox.model import SandboxLimits
 from gatehouse.web.admin.words import ACTIONS, CONTEXTS, STATES, TIERS
 
 _PLACE = re.compile(
-    r"(?P<begin><!-- table: (?P<name>[a-z-]+), written by make docs -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
+    r"(?P<begin><!-- table: (?P<name>[a-z-]+), written by make docs -->\n).*?(?P<end><!-- end of table -->)",
+    re.DOTALL,
 )
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
@@ -33,17 +35,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def decisions() -> str:
     """What each action makes of a file in each state, from `gate.decide.MOVES`."""
 
-    def cell(state: FileState, leaving: frozenset[FileState], to: FileState) -> str:
-        if state not in leaving:
+    def cell(state: FileState, action: Action) -> str:
+        leaving, to = MOVES[action]
+        if action not in possible_actions([state]):
             return "no"
+        if state not in leaving:
+            return f"recorded, stays {state.value}"
         return f"stays {to.value}" if state is to else f"becomes {to.value}"
 
     return _table(
         ["a file that is", *(ACTIONS[action][0] for action in MOVES)],
-        (
-            [STATES[state], *(cell(state, leaving, to) for leaving, to in MOVES.values())]
-            for state in FileState
-        ),
+        ([STATES[state], *(cell(state, action) for action in MOVES)] for state in FileState),
     )
 
 
@@ -152,6 +154,4 @@ def filled(text: str) -> str:
 
 def pages(root: Path) -> dict[str, str]:
     """Every page with tables, as it should be, by its path in the repository; a page that is gone is left out."""
-    return {
-        name: filled((root / name).read_text(encoding="utf-8")) for name in PAGES if (root / name).is_file()
-    }
+    return {name: filled((root / name).read_text(encoding="utf-8")) for name in PAGES if (root / name).is_file()}
