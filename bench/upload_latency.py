@@ -5,7 +5,10 @@ journal, t3 when the timestamp has moved (docs/reference/contract.md). All four 
 Beside them stand the client's view (from sending to the first page that lists the file), the start-up time, the
 memory at rest, and, as the physical limit of the same disk in the same run, the time of one fsync.
 
-    .venv/bin/python -m bench.upload_latency
+    .venv/bin/python -m bench.upload_latency [FOLDER]
+
+With a folder, the packages are the wheels and sdists in it that are smaller than 1 MB, each once; without one,
+they are 50 versions of a tiny wheel.
 """
 
 from __future__ import annotations
@@ -13,22 +16,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gatehouse.catalog.distribution import parse_distribution_filename
 from gatehouse.cli.demo import packages
 from gatehouse.cli.demo.client import Client
 from gatehouse.cli.demo.server import Server
 
 UPLOADS = 50
+MAX_BYTES = 1_000_000
 _STATEMENT = """
 SELECT files.received_at AS t0, screenings.finished_at AS t1, journal.at AS t2, publications.published_at AS t3
 FROM files
 JOIN subjects ON subjects.kind = 'file' AND subjects.filename = files.filename
 JOIN screenings ON screenings.subject_id = subjects.id
-JOIN journal ON journal.path = 'files/gatehouse-demo/' || files.filename
+JOIN journal ON journal.path LIKE 'files/%/' || files.filename AND journal.cause = 'published'
 JOIN publications ON publications.id = journal.publication_id
 ORDER BY files.id
 """
@@ -43,15 +49,17 @@ def main() -> None:
         again = _timed(server.start)
         try:
             memory = _memory(server)
-            seen = _upload_all(Client(server.url, server.token))
+            archives = _archives(sys.argv[1:])
+            seen = [_upload(Client(server.url, server.token), *archive) for archive in archives]
         finally:
             server.stop()
         with sqlite3.connect(server.home / "gatehouse.db") as database:
             rows = database.execute(_STATEMENT).fetchall()
         database.close()
         fsync = _fsync(Path(folder))
-    assert len(rows) == UPLOADS, f"{len(rows)} of {UPLOADS} uploads were published"
-    print(f"{UPLOADS} uploads of {len(packages.wheel('1.0')[1])} bytes, one after another, embedded, SQLite")
+    assert len(rows) == len(archives), f"{len(rows)} of {len(archives)} uploads were published"
+    sizes = [len(content) for _, content in archives]
+    print(f"{len(archives)} uploads of {min(sizes)} to {max(sizes)} bytes, one after another, embedded, SQLite")
     for name, start, end in (("t1 - t0", 0, 1), ("t2 - t1", 1, 2), ("t3 - t2", 2, 3), ("t3 - t0", 0, 3)):
         _print(name, [(row[end] - row[start]) / 1000 for row in rows])
     _print("client", [seconds * 1000 for seconds in seen])
@@ -60,20 +68,29 @@ def main() -> None:
     print(f"memory at rest: {memory[0]:.0f} MB the server, {memory[1]:.0f} MB the sandbox's zygote")
 
 
-def _upload_all(client: Client) -> list[float]:
-    seen = []
-    for number in range(UPLOADS):
-        filename, content = packages.wheel(f"1.{number}")
-        began = time.monotonic()
-        status, reason = client.upload(filename, content)
-        assert status == 200, reason
-        while (page := client.page(packages.NAME)) is None or filename not in {
-            f["filename"] for f in page["files"]
-        }:
-            time.sleep(0.005)
-        seen.append(time.monotonic() - began)
-        time.sleep(0.1)  # idle between uploads: this measures latency, not a burst
-    return seen
+def _archives(folders: Sequence[str]) -> list[tuple[str, bytes]]:
+    if not folders:
+        return [packages.wheel(f"1.{number}") for number in range(UPLOADS)]
+    paths = sorted(path for path in Path(folders[0]).iterdir() if path.name.endswith((".whl", ".tar.gz")))
+    return [(path.name, path.read_bytes()) for path in paths if path.stat().st_size < MAX_BYTES]
+
+
+def _upload(client: Client, filename: str, content: bytes) -> float:
+    began = time.monotonic()
+    status, reason = client.upload(filename, content)
+    assert status == 200, reason
+    project = parse_distribution_filename(filename).project
+    while filename not in _listed(client, project):
+        assert time.monotonic() - began < 60, f"{filename} was not published"
+        time.sleep(0.005)
+    seconds = time.monotonic() - began
+    time.sleep(0.1)  # idle between uploads: this measures latency, not a burst
+    return seconds
+
+
+def _listed(client: Client, project: str) -> set[str]:
+    page = client.page(project)
+    return set() if page is None else {file["filename"] for file in page["files"]}
 
 
 def _timed(action: object) -> float:

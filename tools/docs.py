@@ -1,5 +1,4 @@
-"""Writes docs/reference/ and the tables of other pages from the code; with `--check` compares them, and checks the
-documents (`prose.py`).
+"""Writes docs/reference/ and the tables of other pages from the code; with `--check` compares, and checks `prose`.
 
 Run it as `python -m tools.docs`.
 """

@@ -28,9 +28,10 @@ A wrong or unknown setting stops the start with one line that names it.
 A duration is a number and a unit: `500ms`, `30s`, `15m`, `12h`, `7d`. A size is in bytes, or a number with `K`,
 `M` or `G`.
 """
-_CHECKS = """The checks that come with this version; `gatehouse checks list` prints them. *Goes up to* is the ceiling, the tier that
-a finding of high confidence reaches: [the table](../explanation/what-screening-promises.md#tiers-and-the-score) says what the others reach. [How to
-write one](../how-to/write-a-check.md), and [how one gets here](../explanation/life-of-a-check.md).
+_CHECKS = """The checks that come with this version; `gatehouse checks list` prints them. *Goes up to* is the
+ceiling: the tier that a finding of high confidence reaches
+([what the others reach](../explanation/what-screening-promises.md#tiers-and-the-score)).
+[How to write one](../how-to/write-a-check.md), and [how one gets here](../explanation/life-of-a-check.md).
 """
 _WIDTH = 96
 _UNITS = (
@@ -127,12 +128,15 @@ def checks_page(registry: Registry) -> str:
 def _check_section(check: Check, page: Page) -> str:
     counts = [sum(example.expectation == word for example in page.examples) for word in ("flagged", "clean")]
     source = f"../../src/gatehouse/malware/checks/{check.name.replace('-', '_')}"
+    facts = (
+        f"Version {check.version}; reads a {check.kind.value}; its findings are {check.classification.value} and "
+        f"go up to {check.ceiling.word}. [Its page]({source}.md) has {counts[0]} flagged and {counts[1]} clean "
+        f"examples, each of them a test; [its code]({source}.py)."
+    )
     parts = [
         f"## {check.name}",
         page.summary,
-        f"Version {check.version}; reads a {check.kind.value}; its findings are {check.classification.value} and go "
-        f"up to {check.ceiling.word}. [Its page]({source}.md) has {counts[0]} flagged and {counts[1]} clean "
-        f"examples, each of them a test; [its code]({source}.py).",
+        facts,
         *(f"**{section}**\n\n{page.sections[section]}" for section in SECTIONS[:-1]),
     ]
     return "\n\n".join(parts)

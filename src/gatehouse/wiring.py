@@ -151,7 +151,7 @@ def build_publisher(gatehouse: Gatehouse) -> Publisher:
 
 
 @contextmanager
-def build_screener(settings: Settings) -> Iterator[Screener]:
+def build_screener(settings: Settings) -> Iterator[ZygoteScreener]:
     """The sandbox that screening runs in, while the block runs."""
     screener = ZygoteScreener(
         slots=settings.screening_slots,

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tools import licences, prose, reference
+from gatehouse.catalog.model import FileState
+from gatehouse.gate.ports import Action
+from gatehouse.malware.model import Kind
+from gatehouse.malware.registry import Registry
+from gatehouse.malware.scaffold import scaffold
+from gatehouse.web.admin.words import ACTIONS, STATES
+from tests.support.documents import read_steps
+from tools import docs, licences, prose, reference, tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +23,68 @@ ROOT = Path(__file__).parents[2]
 def test_every_setting_and_command_has_its_place_in_the_reference() -> None:
     assert "| `GATEHOUSE_MAX_FILE_SIZE` | `100M` |" in reference.settings_page()
     assert "\n## gatehouse token create\n" in reference.cli_page()
+
+
+def test_every_check_has_its_place_in_the_reference_with_its_prose_and_the_number_of_its_examples(
+    tmp_path: Path,
+) -> None:
+    made = scaffold("tidy-sink", Kind.FILE)
+    (tmp_path / "tidy_sink.py").write_text(made.module)
+    (tmp_path / "tidy_sink.md").write_text(made.page)
+    page = reference.checks_page(Registry.of_folder(tmp_path))
+    assert "| [tidy-sink](#tidy-sink) | 1 | file | queue | Finds calls of example_sink.launch |" in page
+    assert "\n## tidy-sink\n" in page
+    assert "has 1 flagged and 2 clean examples" in page
+    assert "Code that only names the function, in text or as a value." in page
+    assert "```" not in page
+
+
+def test_the_table_of_decisions_has_every_state_and_action_and_what_comes_of_them() -> None:
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in tables.decisions().splitlines()
+    )
+    assert head[1:] == [ACTIONS[action][0] for action in Action]
+    found = {row[0]: dict(zip(Action, row[1:], strict=True)) for row in rows}
+    assert set(found) == {STATES[state] for state in FileState}
+    assert found[STATES[FileState.HELD]] == {
+        Action.HOLD: "no",
+        Action.LET_THROUGH: "becomes published",
+        Action.REMOVE: "becomes removed",
+        Action.RESTORE: "no",
+    }
+    assert found[STATES[FileState.PUBLISHED]][Action.LET_THROUGH] == "stays published"
+    assert found[STATES[FileState.DELETED]][Action.REMOVE] == "recorded, stays deleted"
+
+
+def test_the_tables_on_screening_say_what_policy_does() -> None:
+    assert "| medium | 0.6 | none | rank | queue | queue | queue |" in tables.tiers()
+    assert "| incomplete | below hold | held | published |" in tables.outcomes()
+    assert "| wall clock (`GATEHOUSE_SCREENING_SECONDS`) | 30 s |" in tables.limits()
+
+
+def test_every_table_stands_on_a_page_and_is_filled_in_its_place() -> None:
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in tables.PAGES]
+    assert all(any(f"<!-- table: {name}, written" in text for text in texts) for name in tables.TABLES)
+    before = "One\n\n<!-- table: tiers, written by make docs -->\nold\n<!-- end of table -->\n\nTwo\n"
+    after = tables.filled(before)
+    assert after == before.replace("old\n", tables.tiers())
+    assert tables.filled(after) == after
+    with pytest.raises(KeyError, match="none"):
+        tables.filled(before.replace("tiers", "none"))
+
+
+def test_a_table_that_the_code_no_longer_has_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "TABLES", {**tables.TABLES, "tiers": lambda: "| other |\n"})
+    assert any("what-screening-promises.md: not what the code says now" in fault for fault in docs.check())
+
+
+def test_a_block_may_hold_fences_and_be_saved_in_a_folder(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = "<!-- test: save as checks/a.md -->\n````markdown\n```python\nx = 1\n```\n````\n\n[gone](nowhere.md)\n"
+    page.write_text(text)
+    (step,) = read_steps(page, "server.invalid")
+    assert step.command == "cat > checks/a.md <<'SAVED'\n```python\nx = 1\n```\nSAVED"
+    assert list(prose.links(tmp_path, [page])) == ["page.md: the link nowhere.md leads nowhere."]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ How a page says what is to happen, in comments that a reader does not see:
 
 - `<!-- test: server -->` before a block: the test has started the server already; the block is not run.
 - `<!-- test: skip -->` before a block: not run (it makes the environment in which the test runs).
-- `<!-- test: save as NAME -->` before a block: its text becomes a file in the working folder.
+- `<!-- test: save as NAME -->` before a block: its text becomes a file in the working folder, or below it.
 - `<!-- test: run` … `-->`: commands that only the test needs, such as waiting for what a reader just sees.
 
 In a `console` block, a line behind `$ ` is a command, `> ` carries it on, and all else is what it prints: each

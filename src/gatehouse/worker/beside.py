@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+import structlog
+
 from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE
 from gatehouse.gate.screen import Screen
+from gatehouse.sandbox.model import SandboxUnavailable
+from gatehouse.sandbox.screener import ZygoteScreener
 from gatehouse.wiring import Gatehouse, build_publisher, build_screen, build_screener
 from gatehouse.worker.loop import Loop
 from gatehouse.worker.outbox import OutboxLoop
 from gatehouse.worker.publisher import PublisherLoop
+
+log = structlog.get_logger(__name__)
 
 #: What a screening may take besides reading the file: waiting for a slot, storing what was found.
 _CLAIM_MARGIN = timedelta(minutes=2)
@@ -30,6 +36,7 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         with gatehouse.database.write() as transaction:
             transaction.outbox.unclaim()
     with build_screener(gatehouse.settings) as screener:
+        gatehouse.health.faults.append(_start(screener))
         loops = _loops(gatehouse, build_screen(gatehouse, screener), steal=alone)
         gatehouse.health.faults.extend(map(_probe, loops))
         for loop in loops:
@@ -39,6 +46,24 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         finally:
             for loop in loops:
                 loop.stop()
+
+
+def _start(screener: ZygoteScreener) -> Callable[[], str | None]:
+    """Start the sandbox now, so that what is wrong with it shows at the start and not with the first upload."""
+    try:
+        isolation = screener.start()
+    except SandboxUnavailable as error:
+        log.warning("nothing can be screened", reason=error.message)
+        # Uploads are taken all the same; their screenings are INCOMPLETE, and the operator chose what that means.
+        fault = f"Nothing can be screened: {error.message}"
+        return lambda: fault
+    log.info(
+        "sandbox",
+        network_namespace=isolation.namespaces,
+        landlock=isolation.landlock,
+        seccomp=isolation.syscalls,
+    )
+    return lambda: None
 
 
 def _loops(gatehouse: Gatehouse, screen: Screen, *, steal: bool) -> Sequence[Loop]:

@@ -13,6 +13,8 @@ import urllib3
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.ngclient import Updater
 
+from gatehouse.catalog.distribution import parse_distribution_filename
+
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
@@ -26,16 +28,15 @@ class Client:
 
     def upload(self, filename: str, content: bytes, *, token: str | None = None) -> tuple[int, str]:
         """Upload as twine does; the status and the reason."""
-        is_wheel = filename.endswith(".whl")
-        name, version = filename.removesuffix(".tar.gz").split("-")[:2]
+        distribution = parse_distribution_filename(filename)
         fields = {
             ":action": "file_upload",
             "protocol_version": "1",
             "metadata_version": "2.1",
-            "name": name,
-            "version": version,
-            "filetype": "bdist_wheel" if is_wheel else "sdist",
-            "pyversion": "py3" if is_wheel else "source",
+            "name": distribution.project,
+            "version": distribution.version,
+            "filetype": distribution.kind,
+            "pyversion": distribution.python_tag,
             "sha256_digest": hashlib.sha256(content).hexdigest(),
             "content": (filename, content, "application/octet-stream"),
         }
