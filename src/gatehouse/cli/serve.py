@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
+import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
@@ -110,7 +113,7 @@ def _banner(gatehouse: Gatehouse, url: str) -> str:
         f"  upload        twine upload --repository-url {url}/legacy/ -u __token__ -p {token} dist/*",
         f"  or with uv    uv publish --publish-url {url}/legacy/ --token {token} dist/*",
         f"  install       pip install --no-deps --index-url {url}/simple/ NAME",
-        f"  log in        {_desk(url)} (first: gatehouse user create NAME)",
+        f"  log in        {_desk(url)} (first: {_own_name(settings)} user create NAME)",
         f"  trusted root  {trusted_root_path(settings)}",
     ]
     if not local:
@@ -121,6 +124,13 @@ def _banner(gatehouse: Gatehouse, url: str) -> str:
 def _desk(url: str) -> str:
     """Where to log in: by the name `localhost` on this machine, since browsers give keys to names alone."""
     return url.replace("//127.0.0.1:", "//localhost:").replace("//[::1]:", "//localhost:") + "/admin/"
+
+
+def _own_name(settings: Settings) -> str:
+    """How to call this program again, on the same home, from the same place."""
+    program = Path(sys.argv[0]).name if shutil.which(Path(sys.argv[0]).name) else sys.argv[0]
+    usual = settings.home == Settings.model_fields["home"].default
+    return program if usual else f"GATEHOUSE_HOME={shlex.quote(str(settings.home))} {program}"
 
 
 def _local_token(gatehouse: Gatehouse) -> str:

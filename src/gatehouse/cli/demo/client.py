@@ -29,7 +29,7 @@ class Client:
     def upload(self, filename: str, content: bytes, *, token: str | None = None) -> tuple[int, str]:
         """Upload as twine does; the status and the reason."""
         distribution = parse_distribution_filename(filename)
-        fields = {
+        fields: dict[str, str | tuple[str, bytes, str]] = {
             ":action": "file_upload",
             "protocol_version": "1",
             "metadata_version": "2.1",
