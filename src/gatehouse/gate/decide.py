@@ -20,10 +20,10 @@ from gatehouse.malware.model import Kind, Subject
 
 MAX_REASON = 2000
 
-#: From which states an action moves a file, and to which. Letting a published file through leaves it published:
-#: the person has judged it harmless, and that is worth recording.
+#: In which states an action applies to a file, and to which it moves it. Letting a published file through leaves it
+#: published, and holding a held one leaves it held: the person has judged, and that is worth recording.
 MOVES: dict[Action, tuple[frozenset[FileState], FileState]] = {
-    Action.HOLD: (frozenset({FileState.ACCEPTED, FileState.PUBLISHED}), FileState.HELD),
+    Action.HOLD: (frozenset({FileState.ACCEPTED, FileState.PUBLISHED, FileState.HELD}), FileState.HELD),
     Action.LET_THROUGH: (
         frozenset({FileState.ACCEPTED, FileState.HELD, FileState.PUBLISHED}),
         FileState.PUBLISHED,

@@ -36,7 +36,8 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         with gatehouse.database.write() as transaction:
             transaction.outbox.unclaim()
     with build_screener(gatehouse.settings) as screener:
-        gatehouse.health.faults.append(_start(screener))
+        _start(screener)
+        gatehouse.health.faults.append(lambda: _sandbox_fault(screener))
         loops = _loops(gatehouse, build_screen(gatehouse, screener), steal=alone)
         gatehouse.health.faults.extend(map(_probe, loops))
         for loop in loops:
@@ -48,22 +49,28 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
                 loop.stop()
 
 
-def _start(screener: ZygoteScreener) -> Callable[[], str | None]:
+def _start(screener: ZygoteScreener) -> None:
     """Start the sandbox now, so that what is wrong with it shows at the start and not with the first upload."""
     try:
         isolation = screener.start()
     except SandboxUnavailable as error:
-        log.warning("nothing can be screened", reason=error.message)
         # Uploads are taken all the same; their screenings are INCOMPLETE, and the operator chose what that means.
-        fault = f"Nothing can be screened: {error.message}"
-        return lambda: fault
-    log.info(
-        "sandbox",
-        network_namespace=isolation.namespaces,
-        landlock=isolation.landlock,
-        seccomp=isolation.syscalls,
-    )
-    return lambda: None
+        log.warning("nothing can be screened", reason=error.message)
+    else:
+        log.info(
+            "sandbox",
+            network_namespace=isolation.namespaces,
+            landlock=isolation.landlock,
+            seccomp=isolation.syscalls,
+        )
+
+
+def _sandbox_fault(screener: ZygoteScreener) -> str | None:
+    try:
+        screener.start()
+    except SandboxUnavailable as error:
+        return f"Nothing can be screened: {error.message}"
+    return None
 
 
 def _loops(gatehouse: Gatehouse, screen: Screen, *, steal: bool) -> Sequence[Loop]:
