@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from gatehouse.core.clock import Clock, SystemClock
 from gatehouse.core.errors import OperatorError
@@ -61,6 +61,7 @@ class Gatehouse:
     shelf: Shelf
     health: Health
     metrics: CollectorRegistry
+    screenings: Counter
     decide: Decide
     staff: Staff
     transitions: Transitions
@@ -97,6 +98,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
             bell()
 
     secret = read_token_secret(settings)
+    metrics = CollectorRegistry()
     return Gatehouse(
         settings=settings,
         clock=clock,
@@ -122,7 +124,10 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
         transitions=transitions,
         shelf=Shelf(database=database, blobs=blobs, trust=trust),
         health=Health(database=database, clock=clock, trust=trust),
-        metrics=CollectorRegistry(),
+        metrics=metrics,
+        screenings=Counter(
+            "gatehouse_screenings", "Runs of screening by outcome and tier.", ["outcome", "tier"], registry=metrics
+        ),
         outbox_bell=outbox_bell,
         screening_bells=screening_bells,
         publisher_bell=publisher_bell,
@@ -172,6 +177,7 @@ def build_screen(gatehouse: Gatehouse, screener: Screener) -> Screen:
         screener=screener,
         transitions=gatehouse.transitions,
         when_it_fails=gatehouse.settings.when_screening_fails,
+        count=lambda outcome, tier: gatehouse.screenings.labels(outcome.value, tier.word).inc(),
         ring=gatehouse.publisher_bell,
     )
 

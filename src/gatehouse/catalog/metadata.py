@@ -223,8 +223,9 @@ def _validated(fields: dict[str, Any]) -> Metadata:
         raise InvalidUpload(
             f"The core metadata's {error.field.title()!r} is not valid: {_reason(error)}"
         ) from error
-    except (RecursionError, ValueError) as error:
-        # What packaging lets through: parentheses deeper than its stack, numbers longer than Python reads.
+    except (RecursionError, MemoryError, ValueError) as error:
+        # What packaging lets through: parentheses deeper than its stack or, in a licence, than that of Python's
+        # own parser (a MemoryError), numbers longer than Python reads.
         raise InvalidUpload(
             "The core metadata cannot be parsed: a field is nested too deeply or holds too long a number."
         ) from error

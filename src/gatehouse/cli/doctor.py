@@ -39,7 +39,8 @@ def _database(gatehouse: Gatehouse) -> str:
     overview = gatehouse.health.overview()
     if overview.dead_messages:
         raise StoreError(f"{overview.dead_messages} messages in the outbox could not be worked on.")
-    return f"{overview.projects} projects, {overview.targets} targets, {overview.pending_changes} changes pending"
+    holdings = gatehouse.health.holdings()
+    return f"{holdings.projects} projects, {holdings.targets} targets, {overview.pending_changes} changes pending"
 
 
 def _blobs(gatehouse: Gatehouse) -> str:

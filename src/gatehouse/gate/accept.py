@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gatehouse.catalog.distribution import DistributionName, parse_distribution_filename
@@ -91,7 +91,7 @@ class Accept:
             _authorise(
                 transaction,
                 authority,
-                distribution.project,
+                distribution,
                 transaction.catalog.find_project(distribution.project),
             )
             known = _known_file(transaction, distribution, digests)
@@ -186,14 +186,29 @@ def _check_digests(fields: Mapping[str, Sequence[str]], digests: Digests) -> Non
         raise InvalidUpload("The upload states no digest: send 'sha256_digest' with the file.")
 
 
-def _authorise(transaction: Transaction, authority: Authority, name: str, project: Project | None) -> None:
+def _authorise(
+    transaction: Transaction, authority: Authority, distribution: DistributionName, project: Project | None
+) -> None:
+    name = distribution.project
     owns = project is None or transaction.accounts.owns(authority.account.id, project.id)
     require_owner(authority, name, owns=owns)
     if project is not None and not project.status.takes_uploads:
         raise NotAllowed(f"The project {name!r} is {project.status.value} and takes no uploads.")
-    decision = transaction.screening.latest_decision(Subject(source=LOCAL_SOURCE, kind=Kind.PROJECT, name=name))
-    if decision is not None and decision.action in (Action.HOLD, Action.REMOVE):
+    subject = Subject(source=LOCAL_SOURCE, kind=Kind.PROJECT, name=name)
+    if _is_taken_out(transaction, subject):
         raise NotAllowed(f"The project {name!r} has been taken out by the index and takes no uploads.")
+    release = None if project is None else transaction.catalog.find_release(project.id, distribution.version)
+    if release is not None and _is_taken_out(
+        transaction, replace(subject, kind=Kind.RELEASE, version=release.version)
+    ):
+        raise NotAllowed(
+            f"Version {release.version} of {name!r} has been taken out by the index and takes no uploads."
+        )
+
+
+def _is_taken_out(transaction: Transaction, subject: Subject) -> bool:
+    decision = transaction.screening.latest_decision(subject)
+    return decision is not None and decision.action in (Action.HOLD, Action.REMOVE)
 
 
 def _claim_project(
@@ -212,7 +227,7 @@ def _claim_project(
         # Where somebody else was faster, the project that comes back has a file and an owner already.
         if not transaction.catalog.files_of(project.id):
             transaction.accounts.add_owner(authority.account.id, project.id)
-    _authorise(transaction, authority, name, project)
+    _authorise(transaction, authority, distribution, project)
     return project
 
 

@@ -7,6 +7,7 @@ entry are one transaction; the next publication makes it effective for clients.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -20,8 +21,8 @@ from gatehouse.malware.model import Kind, Subject
 
 MAX_REASON = 2000
 
-#: In which states an action applies to a file, and to which it moves it. Letting a published file through leaves it
-#: published, and holding a held one leaves it held: the person has judged, and that is worth recording.
+#: In which states an action applies to a file, and to which it moves it. Letting a published file through leaves
+#: it published, and holding a held one leaves it held: the person has judged, and that is worth recording.
 MOVES: dict[Action, tuple[frozenset[FileState], FileState]] = {
     Action.HOLD: (frozenset({FileState.ACCEPTED, FileState.PUBLISHED, FileState.HELD}), FileState.HELD),
     Action.LET_THROUGH: (
@@ -50,6 +51,12 @@ def possible_actions(states: Collection[FileState]) -> tuple[Action, ...]:
     return tuple(action for action, (leaving, _) in MOVES.items() if not leaving.isdisjoint(states))
 
 
+def standing_of(files: Collection[File]) -> str:
+    """A digest of which files there are and in which states: what a person who decides has before their eyes."""
+    lines = sorted(f"{file.filename} {file.sha256} {file.state.value}" for file in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decide:
     """Takes decisions. `ring` tells the publisher that the journal has grown."""
@@ -60,7 +67,14 @@ class Decide:
     ring: Callable[[], None]
 
     def __call__(
-        self, *, actor: str, subject: Subject, action: Action, reason: str, remote: str | None = None
+        self,
+        *,
+        actor: str,
+        subject: Subject,
+        action: Action,
+        reason: str,
+        remote: str | None = None,
+        seen: str | None = None,
     ) -> None:
         """Decide on a subject.
 
@@ -70,11 +84,13 @@ class Decide:
             action: what.
             reason: why; it is kept for ever.
             remote: from which address, for the audit log.
+            seen: the `standing_of` the files that the person saw; None does not compare. An uploader may add a
+                file to a release between the look and the decision, and it must not be let through unseen.
 
         Raises:
             CallerError: there is no reason, or too long a one.
             NotFound: neither the catalog nor any screening knows such a subject.
-            Conflict: the action does not apply to any file of it.
+            Conflict: the action does not apply to any file of it, or the files are not those that were seen.
         """
         reason = reason.strip()
         if not reason or len(reason) > MAX_REASON:
@@ -84,6 +100,8 @@ class Decide:
             files = _files(transaction, subject)
             if action not in possible_actions([file.state for file in files]):
                 raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
+            if seen is not None and seen != standing_of(files):
+                raise Conflict("Its files have changed since you looked: open the page again and decide then.")
             leaving, to = MOVES[action]
             affected = [file for file in files if file.state in leaving]
             self.transitions.move(

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
 from gatehouse.core.errors import NotFound
-from gatehouse.gate.decide import possible_actions
+from gatehouse.gate.decide import possible_actions, standing_of
 from gatehouse.gate.ports import (
     Action,
     AuditEntry,
@@ -75,7 +75,8 @@ class FileStanding:
 class Dossier:
     """All that is known of a subject.
 
-    `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now.
+    `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now;
+    `standing` is what a decision sends back, to prove that it was about these files in these states.
     """
 
     known: Known
@@ -87,6 +88,7 @@ class Dossier:
     files_left_out: int
     belongs_to: tuple[Known, ...]
     actions: tuple[Action, ...]
+    standing: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +174,7 @@ class Desk:
             files_left_out=max(0, len(files) - MAX_FILES),
             belongs_to=tuple(known for known in above if known.id is not None),
             actions=tuple(action for action in Action if action in possible),
+            standing=standing_of(files),
         )
 
     def decisions(self, *, limit: int = 2 * PAGE) -> tuple[Decided, ...]:

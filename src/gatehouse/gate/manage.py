@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from gatehouse.catalog.model import Event, File, FileState, Project, ProjectStatus, Release
 from gatehouse.core.clock import Clock
@@ -134,7 +134,8 @@ class _Act:
     def release(self, version: str) -> Release:
         try:
             canonical = str(Version(version))
-        except InvalidVersion as error:
+        except ValueError as error:
+            # InvalidVersion is one; a number of more digits than Python reads is another.
             raise CallerError(f"Invalid version {version[:80]!r}.") from error
         release = self.transaction.catalog.find_release(self.project.id, canonical)
         if release is None:

@@ -26,7 +26,7 @@ def state_after(outcome: Outcome, tier: Tier, when_it_fails: WhenScreeningFails)
     """Where a file belongs when its screening has ended for good.
 
     Args:
-        outcome: how the file's screening ended.
+        outcome: how the screenings of the file, its release and its project ended, taken together.
         tier: the highest tier among the file, its release and its project.
         when_it_fails: what the operator chose.
     """

@@ -45,7 +45,10 @@ class BlobPaths(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Screen:
-    """Handles the outbox topic `screen-file`, one message at a time. `ring` tells the publisher."""
+    """Handles the outbox topic `screen-file`, one message at a time.
+
+    `count` is told what every run came to, those that are tried again too; `ring` tells the publisher.
+    """
 
     database: Database
     blobs: BlobPaths
@@ -53,6 +56,7 @@ class Screen:
     screener: Screener
     transitions: Transitions
     when_it_fails: WhenScreeningFails
+    count: Callable[[Outcome, Tier], None]
     ring: Callable[[], None]
 
     def __call__(self, messages: list[Message]) -> None:
@@ -84,10 +88,12 @@ class Screen:
 
     def _settle(self, message: Message, file: File, report: Report, started_at: datetime) -> None:
         now = self.clock.now()
-        unfinished = any(screened.outcome is Outcome.INCOMPLETE for screened in report.screened)
-        tier = max(screened.tier for screened in report.screened)
-        again = unfinished and tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
+        unfinished = report.outcome is Outcome.INCOMPLETE
+        again = unfinished and report.tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
         with self.database.write() as transaction:
+            # A person who is deciding holds this lock too: what they decide is read below, not overrun; and two
+            # screenings of one project do not meet on the desk.
+            transaction.catalog.find_project(file.project, lock=True)
             for screened in report.screened:
                 transaction.screening.add(
                     screened,
@@ -97,34 +103,38 @@ class Screen:
                     finished_at=now,
                 )
             if again:
-                reason = next(s.incomplete_reason for s in report.screened if s.outcome is Outcome.INCOMPLETE)
-                transaction.outbox.fail(message.id, str(reason), retry_at=now + _REST * message.attempts)
+                reason = str(report.incomplete_reason)
+                transaction.outbox.fail(message.id, reason, retry_at=now + _REST * message.attempts)
                 moved = []
             else:
-                moved = self._act(transaction, file, report, tier, now)
+                moved = self._act(transaction, file, report, now)
                 transaction.outbox.done([message.id])
-        self._tell(file, report, tier, again=again)
+        self.count(report.outcome, report.tier)
+        self._tell(file, report, again=again)
         if moved:
             self.ring()
 
-    def _act(self, transaction: Transaction, file: File, report: Report, tier: Tier, now: datetime) -> list[File]:
+    def _act(self, transaction: Transaction, file: File, report: Report, now: datetime) -> list[File]:
         decision = transaction.screening.latest_decision(report.screened[0].subject)
         if decision is not None:
             # A person has decided on this very content; a screening informs people, it does not overrule them.
             return []
-        outcome = report.screened[0].outcome
-        state = state_after(outcome, tier, self.when_it_fails)
+        state = state_after(report.outcome, report.tier, self.when_it_fails)
         cause = "held" if state is FileState.HELD else "published"
         return self.transitions.move(
             transaction, [file.id], state, leaving=_IN_PLAY - {state}, at=now, cause=cause
         )
 
     @staticmethod
-    def _tell(file: File, report: Report, tier: Tier, *, again: bool) -> None:
-        outcome = report.screened[0].outcome
-        known = {"project": file.project, "filename": file.filename, "tier": tier.word, "outcome": outcome.value}
-        if tier >= Tier.ALERT or (outcome is Outcome.INCOMPLETE and not again):
-            log.warning("alert", **known, reason=report.screened[0].incomplete_reason)
+    def _tell(file: File, report: Report, *, again: bool) -> None:
+        known = {
+            "project": file.project,
+            "filename": file.filename,
+            "tier": report.tier.word,
+            "outcome": report.outcome.value,
+        }
+        if report.tier >= Tier.ALERT or (report.outcome is Outcome.INCOMPLETE and not again):
+            log.warning("alert", **known, reason=report.incomplete_reason)
         else:
             log.info("screened", **known)
 
@@ -147,8 +157,10 @@ def _job(transaction: Transaction, file: File) -> Job | None:
         return None
     files = transaction.catalog.files_of(project.id)
     release = [other for other in files if other.version == file.version]
-    # A project or release is looked at when its first file arrives, and with every later file of the release
-    # that adds a distribution to it.
+    # A release is looked at with each of its files; a project with its first, and with later ones until that has
+    # come to an end: a first file that is deleted before its screening must not spare the project its own.
+    seen = transaction.screening.latest(file_subject(file).project)
+    unseen = seen is None or seen.screened.outcome is Outcome.INCOMPLETE
     return Job(
         subject=file_subject(file),
         packagetype=file.packagetype,
@@ -163,5 +175,5 @@ def _job(transaction: Transaction, file: File) -> Job | None:
         ),
         project_releases=tuple(sorted({other.version for other in files})),
         with_release=True,
-        with_project=file.id == min(other.id for other in files),
+        with_project=unseen or file.id == min(other.id for other in files),
     )

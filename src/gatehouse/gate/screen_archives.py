@@ -84,18 +84,15 @@ def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveR
         raise CallerError(f"Cannot read {path}: {error.strerror}.") from error
     job = _job(archive.name, sha256, size)
     report = screener.screen(job, archive)
-    incomplete = [each for each in report.screened if each.outcome is Outcome.INCOMPLETE]
-    findings = tuple(finding for each in report.screened for finding in each.findings)
-    outcome = Outcome.INCOMPLETE if incomplete else Outcome.FLAGGED if findings else Outcome.CLEAN
     return ArchiveResult(
         file=str(path),
         sha256=sha256,
-        outcome=outcome,
-        tier=max(each.tier for each in report.screened),
+        outcome=report.outcome,
+        tier=report.tier,
         score=max(each.score for each in report.screened),
-        findings=findings,
+        findings=tuple(finding for each in report.screened for finding in each.findings),
         not_examined=tuple(item for each in report.screened for item in each.not_examined),
-        incomplete_reason=incomplete[0].incomplete_reason if incomplete else None,
+        incomplete_reason=report.incomplete_reason,
         seconds=time.monotonic() - began,
     )
 

@@ -1,4 +1,8 @@
-"""How the gate is: what `readyz`, `tuf status`, `doctor` and the front page say."""
+"""How the gate is: what `readyz`, `metrics`, `tuf status`, `doctor` and the front page say.
+
+Probes and scrapes come every few seconds, so an overview costs nothing that grows with the number of projects or
+files; who wants those counted asks for the holdings.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from gatehouse.core.clock import Clock
 from gatehouse.core.errors import GatehouseError
 from gatehouse.gate.ports import Database, Publication
 from gatehouse.gate.trust import Trust
+from gatehouse.malware.model import Tier
 from gatehouse.tuf.model import Family, OnlineRole
 from gatehouse.tuf.roles import BIN_PREFIX, SNAPSHOT, TIMESTAMP
 from gatehouse.tuf.trusted import OfflineState
@@ -27,18 +32,25 @@ class RoleStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """The state of the index and of its metadata at one moment."""
+    """The state of the metadata and of the work at one moment. `waiting_subjects` are those on the desk."""
 
     at: datetime
-    projects: int
-    targets: int
     snapshot_version: int | None
     timestamp_expires: datetime | None
     pending_changes: int
     waiting_messages: int
     dead_messages: int
+    waiting_subjects: Mapping[Tier, int]
     roles: tuple[RoleStatus, ...]
     last_publication: Publication | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holdings:
+    """How much the index holds."""
+
+    projects: int
+    targets: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +72,21 @@ class Health:
             snapshot = online.get(SNAPSHOT)
             return Overview(
                 at=self.clock.now(),
-                projects=len(transaction.catalog.served_projects()),
-                targets=transaction.signing.count_targets(),
                 snapshot_version=None if snapshot is None else snapshot.version,
                 timestamp_expires=None if timestamp is None else timestamp.expires,
                 pending_changes=transaction.journal.count_pending(),
                 waiting_messages=waiting,
                 dead_messages=dead,
+                waiting_subjects=transaction.screening.count_waiting(),
                 roles=tuple(_roles(offline, online)),
                 last_publication=transaction.signing.last_publication(),
+            )
+
+    def holdings(self) -> Holdings:
+        """How much the database has, counted now."""
+        with self.database.read() as transaction:
+            return Holdings(
+                projects=len(transaction.catalog.served_projects()), targets=transaction.signing.count_targets()
             )
 
     def ready(self) -> list[str]:

@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 from pyramid.config import Configurator
 from pyramid.registry import Registry
 
-from gatehouse.web.metrics import WebMetrics
+from gatehouse.web.metrics import GateMetrics, WebMetrics
 from gatehouse.web.replies import Reply
 from gatehouse.web.request import Request
 
@@ -49,6 +49,7 @@ def make_app(gatehouse: Gatehouse) -> WSGIApplication:
     # Pyramid's own view for its exceptions would answer in HTML; ours answers for all.
     config = Configurator(package="gatehouse.web", exceptionresponse_view=None)
     config.registry[WebMetrics.KEY] = WebMetrics(gatehouse.metrics)
+    gatehouse.metrics.register(GateMetrics(gatehouse.health))
     config.add_request_method(lambda _request: gatehouse, "gatehouse", reify=True)
     config.add_response_adapter(lambda reply: reply, Reply)
     config.add_tween("gatehouse.web.app.finishing_tween")

@@ -130,6 +130,10 @@ CASES: dict[str, tuple[bytes, str]] = {
     "a requirement too long": (HEAD + b"Requires-Dist: a[" + b"x," * 20_000 + b"x]\n", "too long"),
     "a folded field too long": (HEAD + b"Author: a\n" + b" b\n" * 20_000, "too long"),
     "a marker nested too deeply": (HEAD + b"Requires-Dist: a; " + b"(" * 9000 + b"\n", "nested too deeply"),
+    "a licence nested too deeply": (
+        b"Metadata-Version: 2.4\nName: foo\nVersion: 1\nLicense-Expression: " + b"MIT OR (" * 3900 + b"\n",
+        "nested too deeply",
+    ),
     "too many fields": (HEAD + b"Classifier: x\n" * 20_000, "too many fields"),
     "too many different fields": (HEAD + b"".join(b"X-%d: y\n" % i for i in range(300)), "too many fields"),
     "attachments": (HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n", "belongs to e-mail"),

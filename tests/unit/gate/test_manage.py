@@ -131,6 +131,8 @@ def test_what_is_not_there_is_said(home: House, owner: Authority) -> None:
         manage.yank(owner, "example", "9")
     with pytest.raises(CallerError, match="Invalid version"):
         manage.yank(owner, "example", "../..")
+    with pytest.raises(CallerError, match="Invalid version"):
+        manage.yank(owner, "example", "1" * 5000)
     with pytest.raises(InvalidName):
         manage.yank(owner, "../etc", "1.0")
     with pytest.raises(NotFound, match="to delete"):

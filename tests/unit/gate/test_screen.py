@@ -9,6 +9,7 @@ import pytest
 
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
+from gatehouse.gate.decide import standing_of
 from gatehouse.gate.ports import Action
 from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject
 from gatehouse.malware.job import Job, Report
@@ -128,6 +129,40 @@ def test_a_decision_on_a_release_leaves_other_releases_alone(home: House) -> Non
     home.gatehouse.decide(actor="eve", subject=file_subject(file).release, action=Action.HOLD, reason="a look")
     assert home.file(WHEEL).state is FileState.HELD
     assert home.file("example-2.0-py3-none-any.whl").state is FileState.PUBLISHED
+
+
+def test_a_release_that_was_taken_out_takes_no_further_file(home: House) -> None:
+    authority = home.authority()
+    file = home.upload(build_wheel("example", "1.0"), authority=authority).file
+    home.work()
+    release = file_subject(file).release
+    home.gatehouse.decide(actor="eve", subject=release, action=Action.REMOVE, reason="malware")
+    for version in ("1.0", "1.0.0"):
+        with pytest.raises(NotAllowed, match=r"Version 1\.0 of 'example' has been taken out"):
+            home.upload(build_sdist("example", version), authority=authority)
+    home.upload(build_sdist("example", "2.0"), authority=authority)
+    home.gatehouse.decide(actor="eve", subject=release, action=Action.RESTORE, reason="an error")
+    home.upload(build_sdist("example", "1.0"), authority=authority)
+
+
+@pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.PROJECT])
+def test_a_file_that_comes_between_the_look_and_the_decision_is_not_let_through_unseen(
+    home: House, kind: Kind
+) -> None:
+    authority = home.authority()
+    home.judge.says[WHEEL] = Tier.HOLD
+    file = home.upload(build_wheel("example", "1.0"), authority=authority).file
+    home.work()
+    subject = file_subject(file).release if kind is Kind.RELEASE else file_subject(file).project
+    seen = standing_of([home.file(WHEEL)])
+    home.upload(build_sdist("example", "1.0"), authority=authority)
+    with pytest.raises(Conflict, match="changed since you looked"):
+        home.gatehouse.decide(actor="eve", subject=subject, action=Action.LET_THROUGH, reason="fine", seen=seen)
+    assert home.file(WHEEL).state is FileState.HELD
+    assert home.file("example-1.0.tar.gz").state is FileState.ACCEPTED
+    seen = standing_of([home.file(WHEEL), home.file("example-1.0.tar.gz")])
+    home.gatehouse.decide(actor="eve", subject=subject, action=Action.LET_THROUGH, reason="fine", seen=seen)
+    assert home.file("example-1.0.tar.gz").state is FileState.PUBLISHED
 
 
 def test_a_decision_needs_a_reason_a_subject_and_something_to_do(home: House) -> None:
@@ -253,3 +288,14 @@ def test_the_job_knows_the_release_and_the_project(home: House) -> None:
     assert {file.filename for file in second.release_files} == {WHEEL, "example-1.0.tar.gz"}
     assert second.core_metadata["name"] == "example"
     assert second.archive_format == "tar.gz"
+
+
+def test_a_first_file_that_is_deleted_before_its_screening_spares_its_project_nothing(home: House) -> None:
+    authority = home.authority()
+    home.upload(build_wheel("example", "1.0"), authority=authority)
+    home.gatehouse.manage.delete_file(authority, "example", "1.0", WHEEL)
+    home.upload(build_wheel("example", "2.0"), authority=authority)
+    home.screen()
+    home.upload(build_wheel("example", "3.0"), authority=authority)
+    home.screen()
+    assert [job.with_project for job in home.judge.jobs] == [True, False]

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pyramid.config import Configurator
 
 from gatehouse.core.errors import GatehouseError, NotFound
-from gatehouse.gate.status import Overview
+from gatehouse.gate.status import Holdings, Overview
 from gatehouse.web.replies import REVALIDATE, Reply, bytes_reply, text_reply
 from gatehouse.web.request import Request
 
@@ -36,11 +36,13 @@ def includeme(config: Configurator) -> None:
     def home(request: Request) -> Reply:
         # The server states the port, never the client.
         base = request.gatehouse.settings.url(int(request.environ["SERVER_PORT"]))
+        overview, holdings = _standing(request)
         page = template.render(
             base=base,
             is_plain_http=urlsplit(base).scheme == "http",
             host=urlsplit(base).hostname,
-            overview=_overview(request),
+            overview=overview,
+            holdings=holdings,
         )
         reply = text_reply(page, content_type="text/html")
         reply.headers["Content-Security-Policy"] = _POLICY
@@ -58,9 +60,9 @@ def includeme(config: Configurator) -> None:
     config.add_resource("static", "/static/{name}", {"GET": asset})
 
 
-def _overview(request: Request) -> Overview | None:
+def _standing(request: Request) -> tuple[Overview, Holdings] | tuple[None, None]:
     try:
-        return request.gatehouse.health.overview()
+        return request.gatehouse.health.overview(), request.gatehouse.health.holdings()
     except GatehouseError:
         # The page says that something is wrong; what it is stands at /readyz.
-        return None
+        return None, None

@@ -104,6 +104,25 @@ def test_a_decision_that_does_not_apply_any_more_is_a_conflict_in_a_sentence(
     assert "text/html" in seen.headers["Content-Type"]
 
 
+def test_a_decision_on_a_project_is_about_the_files_that_were_on_the_page(
+    desk_house: Desk, alice: Browser
+) -> None:
+    file = desk_house.judged("growing-thing")
+    above = re.findall(r'<dt>Belongs to</dt><dd><a href="(\d+)">', alice.get(f"/admin/subjects/{file}").text)
+    path = f"/admin/subjects/{above[-1]}"
+    page = alice.get(path)
+    (seen,) = re.findall(r'name="seen" value="([0-9a-f]{64})"', page.text)
+    desk_house.house.wheel("growing-thing", "2.0")
+    fields = {"token": page.token, "action": "let-through", "reason": "looked at it"}
+    for stale in (fields, {**fields, "seen": seen}):
+        refused = alice.post(f"{path}/decide", stale)
+        assert refused.status == 409
+        assert "changed since you looked" in refused.text
+    (seen,) = re.findall(r'name="seen" value="([0-9a-f]{64})"', alice.get(path).text)
+    assert alice.post(f"{path}/decide", {**fields, "seen": seen}).status == 303
+    assert desk_house.house.file("growing_thing-1.0-py3-none-any.whl").state is FileState.PUBLISHED
+
+
 def test_a_decision_needs_an_action_and_a_reason(desk_house: Desk, alice: Browser) -> None:
     number = desk_house.judged("needy-thing")
     token = alice.get("/admin/").token

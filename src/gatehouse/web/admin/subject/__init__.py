@@ -8,6 +8,7 @@ from gatehouse.core.errors import CallerError
 from gatehouse.gate.decide import MAX_REASON
 from gatehouse.gate.desk import Desk
 from gatehouse.gate.ports import Action
+from gatehouse.malware.model import Kind
 from gatehouse.web.admin.guard import Visit, signed_in
 from gatehouse.web.replies import Reply, redirect
 
@@ -34,12 +35,15 @@ def decide(visit: Visit) -> Reply:
     fields = visit.form()
     gatehouse = visit.request.gatehouse
     number = visit.request.matchdict["id"]
+    subject = Desk(database=gatehouse.database).subject(int(number))
     gatehouse.decide(
         actor=visit.member.name,
-        subject=Desk(database=gatehouse.database).subject(int(number)),
+        subject=subject,
         action=_action(fields.get("action", "")),
         reason=fields.get("reason", "").replace("\r\n", "\n"),
         remote=visit.remote,
+        # A file is pinned by its digest. What belongs to a release or project can change under the person's eyes.
+        seen=None if subject.kind is Kind.FILE else fields.get("seen", ""),
     )
     return redirect(f"../{number}", status=303)
 
