@@ -21,6 +21,7 @@ from gatehouse.malware.model import (
     Confidence,
     Context,
     Finding,
+    Kind,
     Outcome,
     Screened,
     Subject,
@@ -50,7 +51,10 @@ class HandClock:
 
 
 class Judge:
-    """A screener that says what the test told it to say of a filename, and clean of everything else."""
+    """A screener that says what the test told it to, and clean of everything else.
+
+    A test tells it by the filename of a file, `name version` of a release, the name of a project.
+    """
 
     def __init__(self) -> None:
         self.says: dict[str, Tier | str] = {}
@@ -60,13 +64,11 @@ class Judge:
         """One result for each subject that was asked for."""
         assert archive.is_file()
         self.jobs.append(job)
-        subjects = [job.subject]
-        if job.with_release:
-            subjects.append(job.subject.release)
-        if job.with_project:
-            subjects.append(job.subject.project)
-        word = self.says.get(job.subject.filename or "", Tier.NONE)
-        return Report(screened=(_screened(job.subject, word), *(_screened(s, Tier.NONE) for s in subjects[1:])))
+        return Report(screened=tuple(_screened(subject, self._word(subject)) for subject in job.subjects))
+
+    def _word(self, subject: Subject) -> Tier | str:
+        names = {Kind.FILE: subject.filename, Kind.RELEASE: f"{subject.name} {subject.version}"}
+        return self.says.get(names.get(subject.kind) or subject.name, Tier.NONE)
 
 
 def _screened(subject: Subject, word: Tier | str) -> Screened:

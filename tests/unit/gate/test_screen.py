@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
 from gatehouse.gate.decide import standing_of
-from gatehouse.gate.ports import Action
+from gatehouse.gate.ports import Action, Decision
 from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.model import Kind, Outcome, Subject, Tier
 from tests.support.distributions import build_sdist, build_wheel
 from tests.support.house import HandClock, House, house
 from tests.support.tuf_client import Client
+from tests.support.waiting import wait_until
 
 WHEEL = "example-1.0-py3-none-any.whl"
 PATH = f"files/example/{WHEEL}"
@@ -248,6 +251,58 @@ def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path) -> None:
             record = transaction.screening.latest(subject)
         assert record is not None
         assert record.screened.incomplete_reason == "There is no sandbox here."
+
+
+@pytest.mark.parametrize(
+    ("setting", "state"), [("hold", FileState.HELD), ("publish_and_alarm", FileState.PUBLISHED)]
+)
+def test_a_project_that_could_not_be_screened_is_no_clean_file(
+    tmp_path: Path, setting: str, state: FileState
+) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock, when_screening_fails=setting) as home:
+        home.judge.says["example"] = "check lookalike-name failed: RecursionError"
+        home.wheel()
+        for _ in range(MAX_ATTEMPTS):
+            home.screen()
+            clock.advance(timedelta(minutes=1))
+        assert home.file(WHEEL).state is state
+        with home.gatehouse.database.read() as transaction:
+            (waiting,) = transaction.screening.waiting(limit=10)
+        assert (waiting.subject.kind, waiting.outcome) == (Kind.PROJECT, Outcome.INCOMPLETE)
+        home.gatehouse.decide(actor="eve", subject=waiting.subject, action=Action.LET_THROUGH, reason="looked at")
+        assert home.file(WHEEL).state is FileState.PUBLISHED
+
+
+def test_a_person_who_is_just_deciding_is_not_overrun(postgres_url: str, tmp_path: Path) -> None:
+    """On SQLite writers stand in line; PostgreSQL lets them meet."""
+    settings = {"database_url": postgres_url, "publish_policy": "publish_then_screen"}
+    with house(tmp_path / "home", **settings) as home, ThreadPoolExecutor() as pool:
+        home.judge.says[WHEEL] = Tier.HOLD
+        subject = file_subject(home.wheel().file)
+        home.let_in()
+        with home.gatehouse.database.write() as transaction:
+            transaction.catalog.find_project("example", lock=True)
+            screening = pool.submit(home.screen)
+            wait_until(lambda: _somebody_waits_for_a_lock(postgres_url))
+            transaction.screening.decide(
+                Decision(
+                    subject=subject,
+                    actor="eve",
+                    action=Action.LET_THROUGH,
+                    reason="known good",
+                    at=home.gatehouse.clock.now(),
+                )
+            )
+        assert screening.result(timeout=30) == 1
+        assert home.file(WHEEL).state is FileState.PUBLISHED
+
+
+def _somebody_waits_for_a_lock(url: str) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query).fetchone()
+    return row is not None and row[0] > 0
 
 
 def test_verdicts_outlive_what_they_judge(home: House) -> None:

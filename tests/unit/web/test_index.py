@@ -385,50 +385,7 @@ class TestHealth:
         assert 'method="other"' in metrics
         assert "BREW" not in metrics
 
-    def test_metrics_say_how_the_gate_is_and_what_screening_came_to(self, house: WebHouse, sample: str) -> None:
-        assert sample
-        values = metrics_of(house)
-        with house.gatehouse.database.read() as transaction:
-            last = transaction.signing.last_publication()
-        assert last is not None
-        assert values["gatehouse_readable"] == 1
-        assert values["gatehouse_publications_total"] == last.timestamp_version >= 2
-        assert values["gatehouse_last_publication_timestamp_seconds"] == pytest.approx(time.time(), abs=600)
-        for role in ("root", "targets", "bins", "simple-bin-n", "files-bin-n", "snapshot", "timestamp"):
-            assert values[f'gatehouse_role_expiry_timestamp_seconds{{role="{role}"}}'] > time.time()
-        assert values['gatehouse_screenings_total{outcome="clean",tier="none"}'] >= 1
-        assert values['gatehouse_desk_waiting{tier="hold"}'] == 0
-
-    def test_metrics_count_what_waits(self, house: WebHouse) -> None:
-        before = metrics_of(house)
-        parts = upload_parts("counted-thing", "1.0")
-        filename = str(parts[-1][2])  # type: ignore[misc]  # the last part is the file, which has three
-        house.house.judge.says[filename] = Tier.HOLD
-        house.upload(form(parts))
-        assert metrics_of(house)["gatehouse_outbox_messages"] == before["gatehouse_outbox_messages"] + 1
-        house.house.screen()
-        after = metrics_of(house)
-        assert after["gatehouse_outbox_messages"] == before["gatehouse_outbox_messages"]
-        assert after['gatehouse_desk_waiting{tier="hold"}'] == 1
-        assert after['gatehouse_screenings_total{outcome="flagged",tier="hold"}'] == 1
-        assert after["gatehouse_dead_letters"] == 0
-
-    def test_metrics_stand_when_the_house_is_sick(self, house: WebHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-        def sick(_health: object) -> None:
-            raise OperatorError("hunter2")
-
-        monkeypatch.setattr(type(house.gatehouse.health), "overview", sick)
-        values = metrics_of(house)
-        assert values["gatehouse_readable"] == 0
-        assert "gatehouse_pending_changes" not in values
-
 
 def test_every_document_of_the_web_is_valid_json(house: WebHouse) -> None:
     for path in ("/api/v1/openapi.json", "/readyz", "/nothing"):
         assert isinstance(json.loads(house.ask(path).body), dict)
-
-
-def metrics_of(house: WebHouse) -> dict[str, float]:
-    """What `/metrics` says now, by name and labels."""
-    lines = [line for line in house.ask("/metrics").text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
