@@ -7,70 +7,16 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import threading
 import time
 from pathlib import Path
 
-import urllib3
-
-from gatehouse.cli.demo.client import REFUSED, Client, Verifier
+from gatehouse.cli.demo.client import Client, Verifier
 from gatehouse.cli.demo.server import Server
-from tests.support.distributions import build_wheel
+from tests.support.traffic import Uploader, Watcher
 from tests.support.waiting import wait_until
 
 ROUNDS = 8
 SEED = 20261121
-
-
-class Uploader(threading.Thread):
-    """Uploads one file after another until told to stop; remembers what was acknowledged."""
-
-    def __init__(self, server: Server, project: str, first: int) -> None:
-        super().__init__(daemon=True)
-        self.client = Client(server.url, server.token)
-        self.project = project
-        self.number = first
-        self.stopping = threading.Event()
-        self.acknowledged: dict[str, bytes] = {}
-
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            filename, content = build_wheel(self.project, f"1.{self.number}")
-            self.number += 1
-            try:
-                status, _ = self.client.upload(filename, content)
-            except urllib3.exceptions.HTTPError:
-                return  # the server was killed before it answered: nothing was promised
-            assert status == 200
-            self.acknowledged[filename] = content
-
-
-class Watcher(threading.Thread):
-    """A client that keeps what it has seen and refreshes all the time; what it refuses is a fault of ours."""
-
-    def __init__(self, verifier: Verifier, path: str) -> None:
-        super().__init__(daemon=True)
-        self.verifier = verifier
-        self.path = path
-        self.stopping = threading.Event()
-        self.faults: list[str] = []
-
-    def run(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                self.verifier.download([self.path])
-            except (*REFUSED, urllib3.exceptions.HTTPError) as error:
-                if not _is_connection_trouble(error):
-                    self.faults.append(repr(error))
-
-
-def _is_connection_trouble(error: BaseException | None) -> bool:
-    """Whether the server was simply not there: it was killed a moment ago."""
-    while error is not None:
-        if isinstance(error, (urllib3.exceptions.HTTPError, ConnectionError)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def test_killing_the_server_at_any_moment_loses_nothing(tmp_path: Path) -> None:
@@ -82,7 +28,8 @@ def test_killing_the_server_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         server.start()
         root = (server.home / "tuf" / "metadata" / "1.root.json").read_bytes()
         projects = ("alpha", "beta")
-        uploaders = [Uploader(server, project, number * 1000) for project in projects]
+        client = Client(server.url, server.token)
+        uploaders = [Uploader(client, project, number * 1000) for project in projects]
         watcher = Watcher(Verifier(tmp_path / "resting", server.url, root), "simple/alpha/index.html")
         threads: list[Uploader | Watcher] = [*uploaders, watcher]
         for thread in threads:

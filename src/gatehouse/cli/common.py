@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -14,9 +14,12 @@ import click
 import structlog
 
 from gatehouse.core.errors import GatehouseError
+from gatehouse.malware.inert import inert, inert_block
 from gatehouse.settings import Settings, load
 
 MISUSE = 2
+#: Longest error, and longest text in the log, in characters.
+_MAX_LINE, _MAX_LOGGED = 4000, 100_000
 
 
 class GatehouseGroup(click.Group):
@@ -46,7 +49,7 @@ class GatehouseGroup(click.Group):
         try:
             return super().invoke(ctx)
         except GatehouseError as error:
-            click.echo(f"gatehouse: {error.message}", err=True)
+            click.echo(f"gatehouse: {inert(error.message, limit=_MAX_LINE)}", err=True)
             ctx.exit(MISUSE)
 
 
@@ -66,12 +69,21 @@ def set_up_logging(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _inert_values,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _inert_values(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Texts that cannot steer the terminal which shows the log: an exception may quote what a stranger sent."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = inert_block(value, limit=_MAX_LOGGED)
+    return event
 
 
 def moment(value: datetime | None) -> str:

@@ -1,7 +1,8 @@
 """Moving files from state to state, and saying so on the pages and in the journal of target changes.
 
 The rule that every story relies on: a file that enters `published` becomes a target, one that leaves it stops
-being one, and its project's pages are rendered anew in the same transaction. Clients see none of it before the
+being one, and its project's pages are rendered anew in the same transaction. What moves between other states
+moves no page, so that a project of which nothing was ever published has none. Clients see none of it before the
 next publication, and then all of it.
 """
 
@@ -64,7 +65,8 @@ class Transitions:
             mine = [file for file in transaction.catalog.get_files(ids) if file.state in leaving]
             if mine:
                 transaction.catalog.set_file_state([file.id for file in mine], to, at=at)
-                self.refresh(transaction, project, at=at, changes=_target_changes(mine, to, cause))
+                if to is FileState.PUBLISHED or any(file.state is FileState.PUBLISHED for file in mine):
+                    self.refresh(transaction, project, at=at, changes=_target_changes(mine, to, cause))
                 moved += mine
         return moved
 

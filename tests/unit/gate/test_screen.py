@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -276,7 +277,7 @@ def test_a_project_that_could_not_be_screened_is_no_clean_file(
 
 def test_a_person_who_is_just_deciding_is_not_overrun(postgres_url: str, tmp_path: Path) -> None:
     """On SQLite writers stand in line; PostgreSQL lets them meet."""
-    settings = {"database_url": postgres_url, "publish_policy": "publish_then_screen"}
+    settings: dict[str, Any] = {"database_url": postgres_url, "publish_policy": "publish_then_screen"}
     with house(tmp_path / "home", **settings) as home, ThreadPoolExecutor() as pool:
         home.judge.says[WHEEL] = Tier.HOLD
         subject = file_subject(home.wheel().file)

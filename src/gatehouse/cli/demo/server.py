@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
@@ -19,9 +20,13 @@ class ServerError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Server:
-    """One run of `gatehouse serve` after another on the same home and port."""
+    """One run of `gatehouse serve` after another on the same home and port.
+
+    `settings` are `GATEHOUSE_*` variables that it gets; those of this process's own environment it does not.
+    """
 
     home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     url: str = ""
     token: str = ""
@@ -31,7 +36,7 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it says where it serves."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEHOUSE_")}
-        environment["PYTHONUNBUFFERED"] = "1"
+        environment |= {"PYTHONUNBUFFERED": "1", **self.settings}
         command = [sys.executable, "-m", "gatehouse", "serve", "--home", str(self.home), "--port", str(self.port)]
         log = (self.home.parent / "server.log").open("a")
         with log:
