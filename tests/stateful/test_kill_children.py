@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from gatehouse.cli.demo.client import Client
 from gatehouse.cli.demo.server import Server
@@ -98,6 +99,6 @@ def test_killing_the_children_loses_nothing_and_lets_nothing_through(tmp_path: P
     assert sum(said.count("incomplete") for said in outcomes.values()) >= 1
 
 
-def ask(database: Path, query: str) -> list[tuple[str, ...]]:
+def ask(database: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchall()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -27,6 +28,7 @@ __all__ = [
     "blobs",
     "database",
     "database_url",
+    "empty_postgres",
     "metadata_store",
     "new_postgres_url",
     "postgres_admin",
@@ -80,13 +82,20 @@ def postgres_admin(postgres_server: str) -> Iterator[Connection]:
     engine.dispose()
 
 
+@contextmanager
+def empty_postgres(server: str, admin: Connection) -> Iterator[str]:
+    """The URL of a PostgreSQL database without tables, which is gone after the block."""
+    name = f"gatehouse_test_{os.getpid()}_{next(_numbers)}"
+    admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    yield _url(server, name)
+    admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def new_postgres_url(postgres_server: str, postgres_admin: Connection) -> Iterator[str]:
     """The URL of a PostgreSQL database without tables."""
-    name = f"gatehouse_test_{os.getpid()}_{next(_numbers)}"
-    postgres_admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-    yield _url(postgres_server, name)
-    postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with empty_postgres(postgres_server, postgres_admin) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,8 @@ class Accept:
             known = _known_file(transaction, distribution, digests)
             if known is not None:
                 return Accepted(file=known, already=True)
-            # A crash after the blob and before the commit leaves a blob that nothing names; the sweep takes it.
+            # A crash after the blob and before the commit leaves a blob that nothing names: it costs room, and the
+            # same bytes sent again find it there.
             content.keep()
             file = transaction.catalog.add_file(
                 NewFile(

@@ -103,7 +103,7 @@ class Manage:
             project = transaction.catalog.find_project(name) or project
             if act.without_pages:
                 self.transitions.take_pages_away(transaction, project, at=now)
-            else:
+            elif _is_visible(transaction, project):
                 self.transitions.refresh(transaction, project, at=now)
             transaction.catalog.record(
                 Event(
@@ -153,6 +153,12 @@ class _Act:
         )
         if not deleted:
             raise NotFound(f"There is no {what} of {self.project.name!r} to delete.")
+
+
+def _is_visible(transaction: Transaction, project: Project) -> bool:
+    """Whether there is a page to render anew: what is held must not get one, with its owner's words on it."""
+    served = transaction.catalog.served_page(project.name, "html")
+    return served is not None or bool(transaction.catalog.page_files(project.id))
 
 
 def _checked_reason(reason: str | None) -> str | None:

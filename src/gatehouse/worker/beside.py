@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 #: What a screening may take besides reading the file: waiting for a slot, storing what was found.
 _CLAIM_MARGIN = timedelta(minutes=2)
+_SWEEP_MARGIN = timedelta(minutes=1)
 
 
 @contextmanager
@@ -31,6 +32,10 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         gatehouse: the parts to work with.
         alone: whether this process knows itself the only one, so that leases and claims of others are void.
     """
+    # What is received now is locked, and so spared; the minute is for what is just being made.
+    swept = gatehouse.blobs.sweep_incoming(gatehouse.clock.now() - _SWEEP_MARGIN)
+    if swept:
+        log.info("removed what uploads under way had left", files=swept)
     if alone:
         # Whoever claimed anything before this process is dead: its claims need not run out.
         with gatehouse.database.write() as transaction:

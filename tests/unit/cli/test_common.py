@@ -17,17 +17,14 @@ def test_the_log_shows_what_would_steer_a_terminal(capsys: pytest.CaptureFixture
     before = structlog.get_config()
     set_up_logging("INFO")
     try:
-        try:
-            raise ValueError(HOSTILE)
-        except ValueError as error:
-            structlog.get_logger("test").error("incident", name=HOSTILE, exc_info=error)
+        structlog.get_logger("test").error("incident", name=HOSTILE, exc_info=ValueError(HOSTILE))
     finally:
         structlog.configure(**before)
     (line, end) = capsys.readouterr().err.split("\n")
     assert end == ""
     assert line.isprintable()
     assert line.count(r"\x1b[2J") == 2
-    assert "Traceback" in line
+    assert "ValueError" in line
 
 
 def test_an_error_is_one_line_that_steers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

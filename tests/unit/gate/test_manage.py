@@ -12,6 +12,7 @@ from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, NotAllowed, NotFound
 from gatehouse.core.names import InvalidName
 from gatehouse.gate.authorize import Authority
+from gatehouse.malware.model import Tier
 from tests.support.distributions import build_sdist, build_wheel
 from tests.support.house import House
 from tests.support.tuf_client import Client
@@ -80,7 +81,27 @@ def test_a_file_deleted_before_its_screening_is_never_published(home: House, tmp
     home.gatehouse.manage.delete_file(authority, "example", "1.0", WHEEL)
     home.work()
     assert home.file(WHEEL).state is FileState.DELETED
-    assert page(home, tmp_path)["files"] == []
+    assert page(home, tmp_path) is None
+
+
+def test_a_project_of_which_all_is_held_has_no_page_and_its_owner_can_make_none(
+    home: House, tmp_path: Path
+) -> None:
+    authority = home.authority()
+    home.judge.says[WHEEL] = Tier.HOLD
+    home.upload(build_wheel("example", "1.0"), authority=authority)
+    home.work()
+    home.gatehouse.manage.set_status(authority, "example", "deprecated", "get it from files.invalid")
+    home.gatehouse.manage.yank(authority, "example", "1.0", "look here")
+    home.work()
+    assert page(home, tmp_path) is None
+    assert home.gatehouse.shelf.projects() == []
+    home.upload(build_sdist("example", "1.0"), authority=authority)
+    home.work()
+    found = page(home, tmp_path)
+    assert [file["filename"] for file in found["files"]] == [SDIST]
+    assert found["project-status"]["status"] == "deprecated"
+    assert found["files"][0]["yanked"] == "look here"
 
 
 def test_the_name_of_a_deleted_project_stays_its_owners(home: House, owner: Authority) -> None:

@@ -2,7 +2,7 @@
 
 A blob lies at `<root>/<first two digits>/<sha256>`. Bytes come in under a random name in `<root>/incoming/`, are
 synced there, and then get their name by a link, which never overwrites. So a blob that has its name is whole; a
-crash leaves at most a nameless file in `incoming/`, which `sweep_incoming` removes.
+crash leaves at most a nameless file in `incoming/`, which `sweep_incoming` removes at the next start.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class SqlOutbox:
         )
 
     def claim(self, topics: Collection[str], *, limit: int, now: datetime, lease: timedelta) -> list[Message]:
-        """Take the oldest messages that are due and that nobody works on."""
+        """Take the messages that are due and that nobody works on, those first that have been due the longest."""
         rows = self._connection.execute(
             select(OutboxRow.id, OutboxRow.topic, OutboxRow.payload, OutboxRow.created_at, OutboxRow.attempts)
             .where(
@@ -42,7 +42,8 @@ class SqlOutbox:
                 OutboxRow.available_at <= now,
                 or_(OutboxRow.leased_until.is_(None), OutboxRow.leased_until <= now),
             )
-            .order_by(OutboxRow.id)
+            # Not by number: what failed and is tried again would then go before all that came since, each time.
+            .order_by(OutboxRow.available_at, OutboxRow.id)
             .limit(limit)
             # What another worker is claiming now is passed over, not waited for.
             .with_for_update(skip_locked=True)

@@ -51,6 +51,18 @@ def test_a_message_is_not_due_before_its_time(database: SqlDatabase) -> None:
     assert len(claim(database, after=1)) == 1
 
 
+def test_what_is_tried_again_does_not_go_before_what_came_since(database: SqlDatabase) -> None:
+    add(database, "screen")
+    (slow,) = claim(database)
+    add(database, "screen", at=NOW + timedelta(seconds=1))
+    with database.write() as tx:
+        tx.outbox.fail(slow.id, "it took too long", retry_at=NOW + timedelta(seconds=2))
+    (first,) = claim(database, after=3, limit=1)
+    (second,) = claim(database, after=3, limit=1)
+    assert (second.id, second.attempts) == (slow.id, 2)
+    assert first.attempts == 1
+
+
 def test_a_claim_that_ends_comes_back_and_is_counted(database: SqlDatabase) -> None:
     add(database, "screen")
     assert [message.attempts for message in claim(database)] == [1]

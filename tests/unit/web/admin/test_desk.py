@@ -83,7 +83,7 @@ def test_only_actions_that_make_sense_are_offered(desk_house: Desk, alice: Brows
     def offered() -> list[str]:
         return re.findall(r'name="action" value="([a-z-]+)"', alice.get(f"/admin/subjects/{number}").text)
 
-    assert offered() == ["let-through", "remove"]
+    assert offered() == ["hold", "let-through", "remove"]
     assert decide(alice, number, "remove") == 303
     assert offered() == ["restore"]
     assert decide(alice, number, "restore") == 303
