@@ -47,7 +47,7 @@ def test_the_table_of_decisions_has_every_state_and_action_and_what_comes_of_the
     found = {row[0]: dict(zip(Action, row[1:], strict=True)) for row in rows}
     assert set(found) == {STATES[state] for state in FileState}
     assert found[STATES[FileState.HELD]] == {
-        Action.HOLD: "no",
+        Action.HOLD: "stays held",
         Action.LET_THROUGH: "becomes published",
         Action.REMOVE: "becomes removed",
         Action.RESTORE: "no",

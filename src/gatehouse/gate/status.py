@@ -16,7 +16,7 @@ from gatehouse.gate.ports import Database, Publication
 from gatehouse.gate.trust import Trust
 from gatehouse.malware.model import Tier
 from gatehouse.tuf.model import Family, OnlineRole
-from gatehouse.tuf.roles import BIN_PREFIX, SNAPSHOT, TIMESTAMP
+from gatehouse.tuf.roles import BIN_PREFIX, OFFLINE_DELEGATED, SNAPSHOT, TIMESTAMP
 from gatehouse.tuf.trusted import OfflineState
 
 
@@ -107,7 +107,7 @@ def _roles(offline: OfflineState, online: Mapping[str, OnlineRole]) -> list[Role
     """Every role, from the root down; the bins of a family share a line."""
     lines = [
         RoleStatus(name=role.name, version=role.version, expires=role.expires)
-        for role in (offline.root, *offline.delegated.values())
+        for role in (offline.root, *(offline.delegated[name] for name in OFFLINE_DELEGATED))
     ]
     for family in Family:
         names = (offline.layout.role_name(ref) for ref in offline.layout.refs(family))

@@ -67,7 +67,9 @@ class Outbox(Protocol):
         ...
 
     def claim(self, topics: Collection[str], *, limit: int, now: datetime, lease: timedelta) -> list[Message]:
-        """Take the oldest messages that are due and that nobody works on; they come back when `lease` ends.
+        """Take messages that are due and that nobody works on, those first that have been due the longest.
+
+        They come back when `lease` ends.
 
         `attempts` counts this claim.
         """
