@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,23 @@ def test_no_text_of_a_package_reaches_the_terminal_as_a_command(tmp_path: Path) 
     assert result.returncode in (1, 2)
     assert "\x1b" not in result.stdout
     assert "\u202e" not in result.stdout
+
+
+def test_a_terminal_sees_progress_and_the_pipe_beside_it_only_results(clean: Path, hostile: Path) -> None:
+    watching, terminal = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEHOUSE_")}
+    command = [sys.executable, "-m", "gatehouse", "screen", "--format", "jsonl", str(clean), str(hostile)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=terminal, env=environment | {"TERM": "xterm"}, text=True
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # that is how a terminal says that nobody writes any more
+            while piece := os.read(watching, 4096):
+                shown += piece
+        assert process.stdout is not None
+        rows = [json.loads(line) for line in process.stdout]
+    os.close(watching)
+    assert b"screening" in shown
+    assert b"100%" in shown
+    assert [Path(row["file"]).name for row in rows] == [clean.name, hostile.name]

@@ -46,6 +46,18 @@ class Client:
 
     def get(self, *paths: str) -> dict[str, bytes | None]:
         """Refresh and fetch these targets, verified; None for a path that is no target."""
+        updater = self._refreshed()
+        found: dict[str, bytes | None] = {}
+        for path in paths:
+            info = updater.get_targetinfo(path)
+            found[path] = None if info is None else Path(updater.download_target(info)).read_bytes()
+        return found
+
+    def knows(self, path: str) -> bool:
+        """Refresh, and say whether the path is a target; its content is not fetched."""
+        return self._refreshed().get_targetinfo(path) is not None
+
+    def _refreshed(self) -> Updater:
         updater = Updater(
             str(self._folder),
             _METADATA,
@@ -55,8 +67,4 @@ class Client:
             bootstrap=self._root,
         )
         updater.refresh()
-        found: dict[str, bytes | None] = {}
-        for path in paths:
-            info = updater.get_targetinfo(path)
-            found[path] = None if info is None else Path(updater.download_target(info)).read_bytes()
-        return found
+        return updater

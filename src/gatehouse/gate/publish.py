@@ -42,6 +42,7 @@ from gatehouse.tuf.plan import (
     render_bin_again,
     render_snapshot_again,
     render_timestamp_again,
+    snapshot_lengths,
     snapshot_versions,
 )
 from gatehouse.tuf.ports import MetadataStore
@@ -138,10 +139,20 @@ class Publisher:
 
         Raises:
             LeaseLost: another publisher took over; nothing more is written.
+            InternalError: the changes cannot be published; what is due has been renewed without them.
         """
+        try:
+            return self._publish(limit=self.batch, renew_all=renew_all)
+        except InternalError:
+            # Whatever is wrong with the changes must not let the timestamp expire for everybody. Nothing of them
+            # was committed, or this would find a publication to recover.
+            self._publish(limit=0, renew_all=renew_all)
+            raise
+
+    def _publish(self, *, limit: int, renew_all: bool) -> Publication | None:
         now = self.clock.now()
         with self.database.read() as transaction:
-            entries = transaction.journal.pending(limit=self.batch)
+            entries = transaction.journal.pending(limit=limit)
             offline = self.trust.state(transaction)
             online = transaction.signing.online_roles()
             reason = "changes" if entries else "renew-all" if renew_all else None
@@ -337,7 +348,7 @@ class Publisher:
         ]
         if SNAPSHOT in names:
             versions = snapshot_versions(offline, online)
-            data = render_snapshot_again(online[SNAPSHOT], versions)
+            data = render_snapshot_again(online[SNAPSHOT], versions, snapshot_lengths(online))
             files.append((f"{online[SNAPSHOT].version}.{SNAPSHOT}.json", data))
         files.append((TIMESTAMP_FILE, render_timestamp_again(online[TIMESTAMP], online[SNAPSHOT])))
         return files

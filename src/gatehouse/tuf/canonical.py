@@ -13,6 +13,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from gatehouse.core.errors import InternalError
@@ -84,24 +85,34 @@ def targets_signed(version: int, expires: datetime, targets: Iterable[Target]) -
     )
 
 
-def snapshot_signed(version: int, expires: datetime, versions: Mapping[str, int]) -> bytes:
+def snapshot_signed(
+    version: int, expires: datetime, versions: Mapping[str, int], lengths: Mapping[str, int] = MappingProxyType({})
+) -> bytes:
     """The signed part of a snapshot.
 
     Args:
         version: of the snapshot.
         expires: when it ends, aware, whole seconds.
         versions: the version of `targets` and of every delegated role, by role name.
+        lengths: the length in bytes of those whose clients must be told it, by role name.
 
     Raises:
-        InternalError: a name or a version is out of its grammar.
+        InternalError: a name, a version or a length is out of its grammar.
     """
     # "-" sorts before ".", so the names are sorted as they are written: "bins-x.json" before "bins.json".
-    entries = sorted((f"{_role(name)}.json", _version(number)) for name, number in versions.items())
-    body = ",".join([f'"{name}":{{"version":{number}}}' for name, number in entries])
+    entries = sorted(
+        (f"{_role(name)}.json", _version(number), _stated(lengths, name)) for name, number in versions.items()
+    )
+    body = ",".join([f'"{name}":{{{stated}"version":{number}}}' for name, number, stated in entries])
     return (
         f'{{"_type":"snapshot","expires":"{format_expiry(expires)}","meta":{{{body}}},'
         f'"spec_version":"{SPEC_VERSION}","version":{_version(version)}}}'
     ).encode()
+
+
+def _stated(lengths: Mapping[str, int], name: str) -> str:
+    """The length of a role as it stands in the snapshot, or nothing."""
+    return f'"length":{_version(lengths[name])},' if name in lengths else ""
 
 
 def timestamp_signed(

@@ -48,6 +48,10 @@ class OfflineExpired(OperatorError):
     code = "offline-expired"
 
 
+#: From this length on, in bytes, a bin's length stands in the snapshot; clients take 5,000,000 without.
+LENGTH_STATED_ABOVE = 4_000_000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnlineSigners:
     """Who signs what. One signer may serve all three; bins may have a faster one of their own."""
@@ -124,7 +128,7 @@ def plan(
     )
     after = {**online, **{item.role.name: item.role for item in drafted}}
     _refuse_missing_bins(state.layout, after)
-    versions = snapshot_versions(state, after)
+    body = _snapshot_body(state, after)
     committed = online.get(SNAPSHOT)
     snapshot = None
     if (
@@ -133,9 +137,9 @@ def plan(
         or new_snapshot
         or not _is_authorised(state, committed)
         or _is_due(state, committed, lifetimes, moment, RIDE_FROM)
-        or _is_stale(committed, versions)
+        or _is_stale(committed, body)
     ):
-        snapshot = signing.sign(SNAPSHOT, signers.snapshot, render.snapshot_body(versions))
+        snapshot = signing.sign(SNAPSHOT, signers.snapshot, body)
         committed = snapshot.role
     timestamp = signing.sign(TIMESTAMP, signers.timestamp, render.timestamp_body(committed))
     return Draft(bins=drafted, snapshot=snapshot, timestamp=timestamp)
@@ -152,6 +156,23 @@ def snapshot_versions(state: OfflineState, online: Mapping[str, OnlineRole]) -> 
     versions = {name: role.version for name, role in online.items() if name not in (SNAPSHOT, TIMESTAMP)}
     versions.update((name, role.version) for name, role in state.delegated.items())
     return versions
+
+
+def snapshot_lengths(online: Mapping[str, OnlineRole]) -> dict[str, int]:
+    """The lengths that a snapshot states: those of bins that clients would otherwise find too long.
+
+    A client takes a role of at most five million bytes where the snapshot states no length; a stated length
+    takes the place of that limit. So a bin that somebody fills on purpose makes its own lookups dear, and never
+    makes the repository one that clients refuse.
+
+    Args:
+        online: the online roles, by name.
+    """
+    return {
+        name: role.length
+        for name, role in online.items()
+        if role.length > LENGTH_STATED_ABOVE and name not in (SNAPSHOT, TIMESTAMP)
+    }
 
 
 def bins_due(
@@ -219,7 +240,7 @@ def needs_publication(
         ("bins are due", lambda: bins_due(state, online, lifetimes, now, fraction=RENEW_AT)),
         ("the snapshot is due", lambda: _is_due(state, snapshot, lifetimes, now, RENEW_AT)),
         ("the timestamp is due", lambda: _is_due(state, timestamp, lifetimes, now, RENEW_AT)),
-        ("offline metadata is new", lambda: _is_stale(snapshot, snapshot_versions(state, online))),
+        ("offline metadata is new", lambda: _is_stale(snapshot, _snapshot_body(state, online))),
     )
     return next((reason for reason, holds in reasons if holds()), None)
 
@@ -339,9 +360,13 @@ def _is_due(state: OfflineState, role: OnlineRole, lifetimes: Lifetimes, now: da
     return now < not_after and is_due(role, _lifetime(lifetimes, role.name), now, fraction, not_after=not_after)
 
 
-def _is_stale(snapshot: OnlineRole, versions: Mapping[str, int]) -> bool:
+def _is_stale(snapshot: OnlineRole, body: render.Body) -> bool:
     # The committed digest says what the snapshot listed: if today's versions give other bytes, it lists others.
-    return not render.is_as_committed(snapshot, render.render(snapshot, render.snapshot_body(versions)))
+    return not render.is_as_committed(snapshot, render.render(snapshot, body))
+
+
+def _snapshot_body(state: OfflineState, online: Mapping[str, OnlineRole]) -> render.Body:
+    return render.snapshot_body(snapshot_versions(state, online), snapshot_lengths(online))
 
 
 def _lifetime(lifetimes: Lifetimes, name: str) -> timedelta:

@@ -25,9 +25,9 @@ def bin_body(targets: Iterable[Target]) -> Body:
     return lambda version, expires: canonical.targets_signed(version, expires, targets)
 
 
-def snapshot_body(versions: Mapping[str, int]) -> Body:
-    """The body of a snapshot of these versions, by role name."""
-    return lambda version, expires: canonical.snapshot_signed(version, expires, versions)
+def snapshot_body(versions: Mapping[str, int], lengths: Mapping[str, int]) -> Body:
+    """The body of a snapshot of these versions and stated lengths, by role name."""
+    return lambda version, expires: canonical.snapshot_signed(version, expires, versions, lengths)
 
 
 def timestamp_body(snapshot: OnlineRole) -> Body:
@@ -46,13 +46,13 @@ def render_bin_again(role: OnlineRole, targets: Iterable[Target]) -> bytes:
     return _again(role, bin_body(targets))
 
 
-def render_snapshot_again(role: OnlineRole, versions: Mapping[str, int]) -> bytes:
-    """The file of a committed snapshot, from the versions that it listed (`plan.snapshot_versions`).
+def render_snapshot_again(role: OnlineRole, versions: Mapping[str, int], lengths: Mapping[str, int]) -> bytes:
+    """The file of a committed snapshot, from what it listed (`plan.snapshot_versions`, `plan.snapshot_lengths`).
 
     Raises:
         InternalError: the bytes are not those that were committed.
     """
-    return _again(role, snapshot_body(versions))
+    return _again(role, snapshot_body(versions, lengths))
 
 
 def render_timestamp_again(role: OnlineRole, snapshot: OnlineRole) -> bytes:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from gatehouse.catalog.model import FileState
-from gatehouse.core.errors import LeaseLost, OperatorError, StoreError
+from gatehouse.core.errors import InternalError, LeaseLost, OperatorError, StoreError
 from gatehouse.gate.publish import Publisher
 from gatehouse.storage.keys.files import create_key
 from gatehouse.storage.keys.signers import check_signer, open_signer
+from gatehouse.tuf.bins import BinLayout
+from gatehouse.tuf.model import Target, TargetChange
 from gatehouse.wiring import build_publisher
 from tests.support.crashes import Crash, Fuse, FusedDatabase, FusedStore
 from tests.support.distributions import build_wheel
@@ -247,3 +249,50 @@ def test_a_batch_limit_splits_and_loses_nothing(home: House) -> None:
     assert home.publish() == 4  # fifteen changes, four at a time
     assert {home.file(f"project_{n}-1.0-py3-none-any.whl").state for n in range(5)} == {FileState.PUBLISHED}
     assert len(home.gatehouse.shelf.projects()) == 5
+
+
+def test_a_bin_that_somebody_fills_on_purpose_stays_one_that_clients_take(home: House, tmp_path: Path) -> None:
+    layout = layout_of(home)
+    paths = [f"files/ground/{'x' * 160}-{number}-py3-none-any.whl" for number in range(40_000)]
+    wanted = layout.bin_of(paths[0])
+    mine = [path for path in paths if layout.bin_of(path) == wanted]
+    with home.gatehouse.database.write() as transaction:
+        transaction.journal.append([(wanted, change(path)) for path in mine], at=home.gatehouse.clock.now())
+    home.publisher.batch = len(mine)
+    assert home.publish() == 1
+    with home.gatehouse.database.read() as transaction:
+        role = transaction.signing.online_roles()[layout.role_name(wanted)]
+    assert role.length > 5_000_000, "python-tuf takes no more where the snapshot states no length"
+    client = Client(home.gatehouse, tmp_path / "client")
+    assert client.knows(mine[-1])
+    # And the bin, once so large, comes through recovery and through later publications.
+    home.wheel()
+    home.work()
+    successor(home)
+    assert None not in client.get(*PATHS).values()
+
+
+def test_what_cannot_be_published_does_not_keep_the_timestamp_from_being_renewed(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        layout = layout_of(home)
+        path = "files/example/misplaced-1.0.tar.gz"
+        wrong = next(ref for ref in layout.refs() if ref != layout.bin_of(path))
+        with home.gatehouse.database.write() as transaction:
+            transaction.journal.append([(wrong, change(path))], at=clock.now())
+        clock.advance(timedelta(hours=23))
+        with pytest.raises(InternalError, match="which is not its bin"):
+            home.publisher.publish()
+        with home.gatehouse.database.read() as transaction:
+            ends = [role.expires for role in transaction.signing.online_roles().values()]
+            assert transaction.journal.count_pending() == 1
+        assert min(ends) > clock.now() + timedelta(hours=20)
+
+
+def layout_of(home: House) -> BinLayout:
+    with home.gatehouse.database.read() as transaction:
+        return home.gatehouse.trust.state(transaction).layout
+
+
+def change(path: str) -> TargetChange:
+    return TargetChange(path=path, target=Target(path=path, sha256="0" * 64, length=1), cause="published")

@@ -342,7 +342,7 @@ def test_committed_roles_render_to_the_same_bytes_even_with_keys_that_never_sign
         assert ref is not None
         assert render_bin_again(online[item.role.name], repository.contents(ref)) == item.data
     assert (
-        render_snapshot_again(online["snapshot"], snapshot_versions(repository.state, online))
+        render_snapshot_again(online["snapshot"], snapshot_versions(repository.state, online), {})
         == repository.snapshot()
     )
     assert render_timestamp_again(online["timestamp"], online["snapshot"]) == draft.timestamp.data
@@ -355,6 +355,6 @@ def test_a_committed_role_whose_contents_changed_is_not_rendered(repository: Rep
     with pytest.raises(InternalError, match="Version 1 of files-bin-0 renders to other bytes"):
         render_bin_again(online["files-bin-0"], [target(FILE)])
     with pytest.raises(InternalError, match="Version 1 of snapshot renders"):
-        render_snapshot_again(online["snapshot"], {**versions, "bins": 2})
+        render_snapshot_again(online["snapshot"], {**versions, "bins": 2}, {})
     with pytest.raises(InternalError, match="Version 1 of timestamp renders"):
         render_timestamp_again(online["timestamp"], replace(online["snapshot"], version=2))

@@ -68,7 +68,7 @@ class _Story:
         self.head("Build a wheel and an sdist, and upload them as twine does")
         for filename, content in (self.wheel, self.sdist):
             status, reason = self.client.upload(filename, content)
-            self.expect(status == 200, f"{filename} was answered {status} {reason}")  # noqa: PLR2004
+            self.expect(status == 200, f"{filename} is taken, not answered {status} {reason}")  # noqa: PLR2004
         began = time.monotonic()
         self.wait(lambda: len(self.files()) == 2, "both files on the simple page")  # noqa: PLR2004
         self.done(f"the simple page listed both {time.monotonic() - began:.2f} s later")
@@ -89,12 +89,13 @@ class _Story:
         self.head("Install it with pip")
         folder = self.folder / "site"
         result = pip_install(self.server.url, NAME, folder)
-        self.expect(result.returncode == 0, f"pip said: {result.stdout[-400:]} {result.stderr[-400:]}")
+        answer = f"{result.stdout[-400:]} {result.stderr[-400:]}"
+        self.expect(result.returncode == 0, f"pip installs it; it said: {answer}")
         script = "import gatehouse_demo; print(gatehouse_demo.hello())"
         said = subprocess.run(  # noqa: S603 -- the module that this demo wrote
             [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
         )
-        self.expect(said.stdout.strip() == "hello from 1.0", f"the installed module said {said.stdout!r}")
+        self.expect(said.stdout.strip() == "hello from 1.0", f"the module says hello, not {said.stdout!r}")
         self.done("pip installed it and it says hello")
 
     def refuse(self) -> None:
@@ -116,11 +117,11 @@ class _Story:
     def yank_and_delete(self) -> None:
         self.head("Yank the release, then delete its sdist, as the owner")
         status = self.client.act("PUT", f"projects/{NAME}/releases/1.0/yank", {"reason": "a demo"})
-        self.expect(status < 300, f"the yank was answered {status}")  # noqa: PLR2004
+        self.expect(status < 300, f"the yank is done, not answered {status}")  # noqa: PLR2004
         self.wait(lambda: all(file["yanked"] == "a demo" for file in self.files()), "the yank on the page")
         filename = self.sdist[0]
         status = self.client.act("DELETE", f"projects/{NAME}/releases/1.0/files/{filename}")
-        self.expect(status < 300, f"the deletion was answered {status}")  # noqa: PLR2004
+        self.expect(status < 300, f"the deletion is done, not answered {status}")  # noqa: PLR2004
         self.wait(lambda: len(self.files()) == 1, "the sdist off the page")
         found = self.resting.download([self.path(filename), self.path(self.wheel[0])])
         self.expect(found[self.path(filename)] is None, "the sdist is no longer a target")
@@ -134,7 +135,7 @@ class _Story:
         moderator = Moderator(self.server.home, self.server.port)
         moderator.log_in()
         status, reason = self.client.upload(filename, content)
-        self.expect(status == 200, f"the upload was answered {status} {reason}")  # noqa: PLR2004
+        self.expect(status == 200, f"the upload is taken, not answered {status} {reason}")  # noqa: PLR2004
         self.wait(lambda: filename in moderator.queue(), "the file in the list of what waits")
         self.expect(not self.lists(filename), "it is not on the simple page")
         self.expect(self.resting.download([path])[path] is None, "it is no TUF target")
@@ -164,7 +165,7 @@ class _Story:
         filename, content = packages.wheel("2.0")
         status, reason = self.client.upload(filename, content)
         self.server.kill()
-        self.expect(status == 200, f"the upload was answered {status} {reason}")  # noqa: PLR2004
+        self.expect(status == 200, f"the upload is taken, not answered {status} {reason}")  # noqa: PLR2004
         self.server.start()
         self.wait(lambda: len(self.files()) == 2, "the new wheel on the page")  # noqa: PLR2004
         for client in (self.resting, self.fresh):
