@@ -85,6 +85,10 @@ class Screen:
             # the same for the file: unscreened, and never clean.
             log.warning("screening is not available", reason=error.message)
             return incomplete(job, error.message)
+        except Exception as error:
+            # Whatever breaks here is a fault of ours; it must end as INCOMPLETE, not as a file that waits for ever.
+            log.exception("a screening could not be run", filename=job.subject.filename)
+            return incomplete(job, f"it could not be run: {type(error).__name__}")
 
     def _settle(self, message: Message, file: File, report: Report, started_at: datetime) -> None:
         now = self.clock.now()

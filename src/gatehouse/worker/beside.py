@@ -20,7 +20,7 @@ from gatehouse.worker.publisher import PublisherLoop
 log = structlog.get_logger(__name__)
 
 #: What a screening may take besides reading the file: waiting for a slot, storing what was found.
-_CLAIM_MARGIN = timedelta(minutes=2)
+_CLAIM_MARGIN = timedelta(seconds=20)
 _SWEEP_MARGIN = timedelta(minutes=1)
 
 
@@ -42,9 +42,9 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
             transaction.outbox.unclaim()
     with build_screener(gatehouse.settings) as screener:
         _start(screener)
-        gatehouse.health.faults.append(lambda: _sandbox_fault(screener))
         loops = _loops(gatehouse, build_screen(gatehouse, screener), steal=alone)
-        gatehouse.health.faults.extend(map(_probe, loops))
+        probes = [lambda: _sandbox_fault(screener), *map(_probe, loops)]
+        gatehouse.health.faults.extend(probes)
         for loop in loops:
             loop.start()
         try:
@@ -52,6 +52,8 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         finally:
             for loop in loops:
                 loop.stop()
+            for probe in probes:
+                gatehouse.health.faults.remove(probe)
 
 
 def _start(screener: ZygoteScreener) -> None:

@@ -236,9 +236,16 @@ def test_an_incomplete_screening_that_succeeds_later_leaves_the_desk(tmp_path: P
             assert transaction.screening.waiting(limit=10) == []
 
 
-def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OperatorError("There is no sandbox here."), "There is no sandbox here."),
+        (RuntimeError("/a/path of ours"), "it could not be run: RuntimeError"),
+    ],
+)
+def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path, error: Exception, reason: str) -> None:
     def screen(job: Job, archive: Path) -> Report:  # noqa: ARG001 -- the port's names
-        raise OperatorError("There is no sandbox here.")
+        raise error
 
     clock = HandClock()
     with house(tmp_path / "home", clock=clock) as home:
@@ -251,7 +258,7 @@ def test_no_sandbox_means_incomplete_and_never_clean(tmp_path: Path) -> None:
         with home.gatehouse.database.read() as transaction:
             record = transaction.screening.latest(subject)
         assert record is not None
-        assert record.screened.incomplete_reason == "There is no sandbox here."
+        assert record.screened.incomplete_reason == reason
 
 
 @pytest.mark.parametrize(
