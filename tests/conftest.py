@@ -1,5 +1,10 @@
 """Fixtures for all tests; each comes from a module of tests/support."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
 from tests.support.databases import (
     blobs,
     database,
@@ -15,6 +20,14 @@ from tests.support.databases import (
     sqlite_template,
     sqlite_url,
 )
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command sets the log up for its process; the next test has its own."""
+    yield
+    structlog.reset_defaults()
+
 
 __all__ = [
     "blobs",

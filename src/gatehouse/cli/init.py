@@ -30,10 +30,11 @@ def init(home: Path | None, expect_files: int | None, simple_bins: int | None, f
     Example: gatehouse init --expect-files 1000000
     """
     settings = settings_from_environment({"home": home})
-    layout = BinLayout.from_counts(
-        simple=simple_bins or (advise(expect_files // _FILES_A_PAGE) if expect_files else _SIMPLE_BINS),
-        files=files_bins or (advise(expect_files) if expect_files else _FILES_BINS),
-    )
+    if simple_bins is None:
+        simple_bins = advise(expect_files // _FILES_A_PAGE) if expect_files else _SIMPLE_BINS
+    if files_bins is None:
+        files_bins = advise(expect_files) if expect_files else _FILES_BINS
+    layout = BinLayout.from_counts(simple=simple_bins, files=files_bins)
     done = initialise(settings, layout)
     if not done.new:
         raise OperatorError("There is a repository here already; nothing was changed.")

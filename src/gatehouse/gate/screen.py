@@ -86,7 +86,7 @@ class Screen:
             log.warning("screening is not available", reason=error.message)
             return incomplete(job, error.message)
         except Exception as error:
-            # Whatever breaks here is a fault of ours; it must end as INCOMPLETE, not as a file that waits for ever.
+            # Whatever breaks here is our fault; it must end as INCOMPLETE, not as a file that waits for ever.
             log.exception("a screening could not be run", filename=job.subject.filename)
             return incomplete(job, f"it could not be run: {type(error).__name__}")
 

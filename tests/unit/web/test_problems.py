@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gatehouse.core import errors
 from gatehouse.core.names import InvalidName
@@ -89,16 +90,17 @@ def test_every_error_of_the_core_has_a_status_of_its_branch() -> None:
     ],
 )
 def test_our_own_fault_is_said_without_what_happened_but_with_an_incident(
-    error: Exception, capsys: pytest.CaptureFixture[str]
+    error: Exception,
 ) -> None:
-    problem = describe(error)
+    with capture_logs() as logged:
+        problem = describe(error)
     assert problem.status >= 500
     assert SECRET not in problem.detail
     incident = problem.detail.removesuffix(".").rsplit(" ", 1)[1]
     assert len(incident) == 12
-    logged = capsys.readouterr().out
-    assert incident in logged
-    assert SECRET in logged
+    (event,) = logged
+    assert event["incident"] == incident
+    assert SECRET in repr(event)
 
 
 def test_an_error_that_nobody_foresaw_shows_no_trace(house: WebHouse, monkeypatch: pytest.MonkeyPatch) -> None:
