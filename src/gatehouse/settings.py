@@ -254,7 +254,8 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
             values[name] = value
             origins[name] = config
     for variable, value in environment.items():
-        if variable.startswith(PREFIX) and variable != CONFIG:
+        # An empty variable is one that a script or a compose file left unset.
+        if variable.startswith(PREFIX) and variable != CONFIG and value:
             name = variable.removeprefix(PREFIX).lower()
             values[name] = value
             origins[name] = variable

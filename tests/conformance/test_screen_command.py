@@ -97,15 +97,26 @@ def test_what_cannot_be_read_is_incomplete_and_exits_2(tmp_path: Path, clean: Pa
     assert row["incomplete_reason"]
 
 
-@pytest.mark.parametrize("name", ["missing.whl", "notes.txt", "nonsense.whl", "empty"])
+@pytest.mark.parametrize("name", ["missing.whl", "notes.txt", "empty"])
 def test_misuse_is_one_line_and_exits_2(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("notes")
-    (tmp_path / "nonsense.whl").write_text("nonsense")
     result = screen(tmp_path / name)
     assert result.returncode == 2
     assert result.stderr.startswith("gatehouse: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_one_bad_file_among_many_is_incomplete_and_the_others_are_screened(tmp_path: Path, hostile: Path) -> None:
+    (tmp_path / "nonsense.whl").write_text("nonsense")
+    result = screen("--format", "jsonl", tmp_path)
+    assert result.returncode == 2
+    outcomes = {Path(row["file"]).name: row["outcome"] for row in map(json.loads, result.stdout.splitlines())}
+    assert outcomes == {hostile.name: "flagged", "nonsense.whl": "incomplete"}
+    log = json.loads(screen("--format", "sarif", tmp_path).stdout)
+    (run,) = log["runs"]
+    assert len(run["results"]) == 1
+    assert "nonsense.whl" in run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
 
 
 def test_a_source_folder_is_read_like_an_sdist(tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ def opened(settings: Settings | None = None) -> Iterator[Gatehouse]:
     """
     settings = settings or settings_from_environment()
     if not is_initialised(settings):
-        raise OperatorError("There is no repository here yet: run `gatehouse init` first.")
+        raise OperatorError(
+            f"There is no repository in {settings.home.absolute() if settings.embedded else 'this database'}. Run "
+            "this where the index runs, or set GATEHOUSE_HOME; `gatehouse init` would make a new one."
+        )
     gatehouse = build(settings)
     try:
         yield gatehouse

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import signal
+import socket
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -62,9 +63,13 @@ def _make_home(home: Path) -> None:
 def _prepare(settings: Settings) -> None:
     if is_initialised(settings):
         return
+    _require_free(settings)
     if not settings.embedded:
         # An empty database where there should be a full one must not quietly become a new root of trust.
-        raise OperatorError("The database holds no repository of this version: run `gatehouse migrate` or `init`.")
+        raise OperatorError(
+            "The database holds no repository of this version: run `gatehouse init` for a new one, or `gatehouse "
+            "migrate` for one of an older version."
+        )
     if (settings.home / "gatehouse.db").exists():
         upgrade(settings.database)
         if is_initialised(settings):
@@ -73,6 +78,20 @@ def _prepare(settings: Settings) -> None:
     done = initialise(settings, DEFAULT_LAYOUT)
     click.echo(f"All keys, the root's too, lie in {done.keys_folder}: right for a trial, not for production.")
     click.echo("A real ceremony keeps them offline: docs/explanation/keys.md.")
+
+
+def _require_free(settings: Settings) -> None:
+    """Refuse a port in use before a whole repository is set up for it."""
+    if settings.port == 0:
+        return
+    with closing(socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise OperatorError(
+                f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Another one: --port."
+            ) from error
 
 
 def _run(gatehouse: Gatehouse) -> None:
@@ -87,6 +106,7 @@ def _run(gatehouse: Gatehouse) -> None:
     with working(gatehouse, alone=settings.embedded), suppress(KeyboardInterrupt):
         click.echo(_banner(gatehouse, settings.url(server.port)))
         server.run()
+    click.echo("Stopped.")
 
 
 def _listen(gatehouse: Gatehouse) -> Server:
@@ -117,7 +137,7 @@ def _banner(gatehouse: Gatehouse, url: str) -> str:
         f"  trusted root  {trusted_root_path(settings)}",
     ]
     if not local:
-        lines.append("  tokens        gatehouse token create --help")
+        lines.append(f"  TOKEN         {_own_name(settings)} token create --account NAME")
     return "\n".join(lines)
 
 

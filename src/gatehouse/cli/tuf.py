@@ -74,7 +74,9 @@ def _publish(*, renew_all: bool) -> None:
 def _as_publisher(gatehouse: Gatehouse, *, renew_all: bool) -> list[Publication]:
     publisher = build_publisher(gatehouse)
     if not publisher.start():
-        raise OperatorError("A server publishes already; it takes up what is pending by itself.")
+        raise OperatorError(
+            "A server publishes already, and takes up by itself what is pending or due; stop it to do it by hand."
+        )
     published = []
     try:
         while (publication := publisher.publish(renew_all=renew_all)) is not None:

@@ -112,6 +112,11 @@ class Decide:
                 at=now,
                 cause=_CAUSES[action],
             )
+            if subject.kind is Kind.PROJECT and action is Action.REMOVE:
+                project = transaction.catalog.find_project(subject.name, lock=True)
+                if project is not None:
+                    # Not even its name stays in the list; a restoration renders the pages again.
+                    self.transitions.take_pages_away(transaction, project, at=now)
             decision = Decision(subject=subject, actor=actor, action=action, reason=reason, at=now)
             for each in dict.fromkeys([subject, *map(file_subject, affected)]):
                 transaction.screening.decide(replace(decision, subject=each))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
 from gatehouse.core.errors import NotFound
+from gatehouse.core.names import normalize_name
 from gatehouse.gate.decide import possible_actions, standing_of
 from gatehouse.gate.ports import (
     Action,
@@ -134,6 +135,23 @@ class Desk:
             page=page,
             more=more,
         )
+
+    def find(self, name: str) -> int:
+        """The number of a project's subject, by any spelling of its name, whether or not it waits.
+
+        Raises:
+            InvalidName: this cannot be a project's name.
+            NotFound: nothing of a project of that name was ever screened or decided on.
+        """
+        name = normalize_name(name.strip())
+        project = Subject(source=LOCAL_SOURCE, kind=Kind.PROJECT, name=name)
+        with self.database.read() as transaction:
+            subjects = [project, *map(file_subject, _files(transaction, project))]
+            numbers = (transaction.screening.subject_id(subject) for subject in subjects)
+            found = next((number for number in numbers if number is not None), None)
+        if found is None:
+            raise NotFound(f"There is no project {name!r} here.")
+        return found
 
     def subject(self, subject_id: int) -> Subject:
         """A subject by its number.

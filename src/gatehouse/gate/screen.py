@@ -138,9 +138,16 @@ class Screen:
             "outcome": report.outcome.value,
         }
         if report.tier >= Tier.ALERT or (report.outcome is Outcome.INCOMPLETE and not again):
-            log.warning("alert", **known, reason=report.incomplete_reason)
+            log.warning("alert", **known, reason=report.incomplete_reason or _why(report))
         else:
             log.info("screened", **known)
+
+
+def _why(report: Report) -> str:
+    """The weightiest verdict of a report, as a line for the log."""
+    verdicts = [verdict for screened in report.screened for verdict in screened.verdicts]
+    weightiest = max(verdicts, key=lambda verdict: verdict.tier, default=None)
+    return "" if weightiest is None else f"{weightiest.check}: {weightiest.message}"
 
 
 def file_subject(file: File) -> Subject:

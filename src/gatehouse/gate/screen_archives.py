@@ -67,22 +67,24 @@ def archives_in(paths: Iterable[Path]) -> list[Path]:
 def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveResult:
     """Screen one archive, or one source folder as if it were an sdist.
 
+    What cannot be read, or has no distribution's name, is INCOMPLETE with the reason: one bad file among many
+    must not silence the others.
+
     Args:
         screener: who runs the job.
         path: the archive or folder.
         scratch: where a folder may be packed; the caller removes it.
-
-    Raises:
-        CallerError: the file cannot be read, or its name is not that of a distribution.
     """
     began = time.monotonic()
-    archive = _packed(path, scratch) if path.is_dir() else path
+    sha256 = ""
     try:
+        archive = _packed(path, scratch) if path.is_dir() else path
         sha256 = _sha256(archive)
-        size = archive.stat().st_size
+        job = _job(archive.name, sha256, archive.stat().st_size)
     except OSError as error:
-        raise CallerError(f"Cannot read {path}: {error.strerror}.") from error
-    job = _job(archive.name, sha256, size)
+        return _unread(path, sha256, f"it cannot be read: {error.strerror}")
+    except CallerError as error:
+        return _unread(path, sha256, error.message)
     report = screener.screen(job, archive)
     return ArchiveResult(
         file=str(path),
@@ -94,6 +96,20 @@ def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveR
         not_examined=tuple(item for each in report.screened for item in each.not_examined),
         incomplete_reason=report.incomplete_reason,
         seconds=time.monotonic() - began,
+    )
+
+
+def _unread(path: Path, sha256: str, reason: str) -> ArchiveResult:
+    return ArchiveResult(
+        file=str(path),
+        sha256=sha256,
+        outcome=Outcome.INCOMPLETE,
+        tier=Tier.NONE,
+        score=0.0,
+        findings=(),
+        not_examined=(),
+        incomplete_reason=reason,
+        seconds=0.0,
     )
 
 

@@ -172,7 +172,10 @@ def problem_reply(request: Request, error: Exception, *, cache_control: str = "n
     reply.headers["Cache-Control"] = cache_control
     reply.headers.extend(problem.headers)
     route = getattr(request, "matched_route", None)
-    reply.status = problem.status_line(with_sentence=route is not None and route.name in UPLOAD_ROUTES)
+    is_upload = route is not None and route.name in UPLOAD_ROUTES
+    if is_upload and isinstance(error, CallerError):
+        _log.info("refused", status=problem.status, code=problem.code, reason=problem.detail)
+    reply.status = problem.status_line(with_sentence=is_upload)
     return reply
 
 

@@ -28,6 +28,7 @@ class PublisherLoop(Loop):
         self._clock = clock
         self._delay = delay.total_seconds()
         self._steal = steal
+        self._waiting = False
 
     def round(self) -> float:
         """Publish until nothing is pending or due."""
@@ -52,7 +53,13 @@ class PublisherLoop(Loop):
     def _take_over(self) -> bool:
         # Only the first time: a publisher that lost its lease must not wrest it back.
         steal, self._steal = self._steal, False
-        return self._publisher.start(steal=steal)
+        if self._publisher.start(steal=steal):
+            log.info("this process publishes now")
+            self._waiting = False
+        elif not self._waiting:
+            log.info("another publisher holds the lease; this process takes over when it ends")
+            self._waiting = True
+        return self._publisher.at_work
 
     def _until_due(self) -> float:
         if not self._publisher.at_work:

@@ -121,7 +121,12 @@ def test_a_decision_on_a_project_holds_for_all_its_files_and_its_future(home: Ho
         assert decision.reason == "malware"
     with pytest.raises(NotAllowed, match="taken out by the index"):
         home.upload(build_wheel("example", "3.0"), authority=authority)
+    home.publish()
+    assert home.gatehouse.shelf.projects() == []
+    assert home.gatehouse.shelf.page("example", "html") is None
     home.gatehouse.decide(actor="eve", subject=project, action=Action.RESTORE, reason="an error")
+    home.publish()
+    assert home.gatehouse.shelf.projects() == ["example"]
     home.upload(build_wheel("example", "3.0"), authority=authority)
 
 

@@ -34,7 +34,7 @@ def text(out: TextIO) -> Iterator[Write]:
 
     def write(result: ArchiveResult) -> None:
         word = result.tier.word if result.outcome is Outcome.FLAGGED else result.outcome.value
-        out.write(f"{word:<10} {printable(result.file)}  ({result.score:.2f}, {result.seconds:.2f} s)\n")
+        out.write(f"{word:<10} {printable(result.file)}  (score {result.score:.2f}, {result.seconds:.2f} s)\n")
         if result.incomplete_reason is not None:
             out.write(f"    INCOMPLETE, not clean: {printable(result.incomplete_reason)}\n")
         for number, finding in enumerate(result.findings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import structlog
 from pyramid.config import Configurator
 
 from gatehouse.core.errors import InvalidUpload
@@ -17,6 +18,7 @@ from gatehouse.web.replies import Reply, text_reply
 from gatehouse.web.request import Request
 
 _MAX_USER_AGENT = 500
+log = structlog.get_logger(__name__)
 
 
 def includeme(config: Configurator) -> None:
@@ -43,6 +45,13 @@ def upload(request: Request) -> Reply:
             digests=content.finish(),
             user_agent=_user_agent(request),
         )
+    log.info(
+        "accepted",
+        project=accepted.file.project,
+        filename=filename,
+        account=authority.account.name,
+        already=accepted.already,
+    )
     return text_reply("The index holds this file already.\n" if accepted.already else "Accepted.\n")
 
 

@@ -269,3 +269,15 @@ def test_long_lists_have_pages(desk_house: Desk, alice: Browser) -> None:
 )
 def test_what_cannot_be_seen_is_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_a_project_that_does_not_wait_is_found_by_any_spelling_of_its_name(
+    desk_house: Desk, alice: Browser
+) -> None:
+    desk_house.judged("quiet-thing")
+    seen = alice.get("/admin/find?name=+Quiet.Thing+")
+    assert seen.status == 303
+    number = seen.headers["Location"].rpartition("/")[2]
+    assert "quiet-thing" in alice.get(f"/admin/subjects/{number}").text
+    for name in ("nobody", "", "%3Cscript%3E", "x" * 400):
+        assert alice.get(f"/admin/find?name={name}").status in (400, 404)

@@ -1,4 +1,4 @@
-"""`/admin/`: what waits, highest tier first."""
+"""`/admin/`: what waits, highest tier first; and `/admin/find`: what does not wait."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from pyramid.config import Configurator
 from gatehouse.gate.desk import Desk
 from gatehouse.web.admin.guard import Visit, signed_in
 from gatehouse.web.admin.paging import page_number
-from gatehouse.web.replies import Reply
+from gatehouse.web.replies import Reply, redirect
 
 
 def includeme(config: Configurator) -> None:
     """The first page of the desk."""
     config.add_resource("admin", "/admin/", {"GET": signed_in(queue)})
+    config.add_resource("admin-find", "/admin/find", {"GET": signed_in(find)})
 
 
 def queue(visit: Visit) -> Reply:
     """A page of what waits."""
     desk = Desk(database=visit.request.gatehouse.database)
     return visit.page("queue/queue.html", queue=desk.waiting(page_number(visit.request)))
+
+
+def find(visit: Visit) -> Reply:
+    """The page of a project, by its name."""
+    number = Desk(database=visit.request.gatehouse.database).find(visit.request.GET.get("name", ""))
+    return redirect(f"subjects/{number}", status=303)
