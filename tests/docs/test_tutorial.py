@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.documents import Step, blocks
 from tests.support.system import need
+from tests.support.waiting import wait_until
 from tests.support.walking import BIN, Reader, check, environment, run, walk
 
 ROOT = Path(__file__).parents[2]
@@ -65,19 +66,38 @@ def test_the_client_example_verifies_pages_and_file_from_the_root_alone(
     server: Reader, walked: list[tuple[Step, str]]
 ) -> None:
     assert walked
-    example = server.folder / "example.py"
-    (text,) = blocks(CLIENT_LIBRARY, "python")
-    example.write_text(text)
-    root = server.folder / "gatehouse-data/tuf/metadata/1.root.json"
-    done = run(server, [sys.executable, example, f"http://{server.address}", root, "cache", "first-package"])
+    done = _run_client_example(server, "first-package")
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("verified: two pages of first-package and first_package-1.0")
 
 
-@pytest.mark.system
-def test_the_page_on_uploading_and_managing_works_as_it_is_written(server: Reader) -> None:
+def _run_client_example(server: Reader, name: str) -> subprocess.CompletedProcess[str]:
+    example = server.folder / "example.py"
+    (text,) = blocks(CLIENT_LIBRARY, "python")
+    example.write_text(text)
+    root = server.folder / "gatehouse-data/tuf/metadata/1.root.json"
+    return run(server, [sys.executable, example, f"http://{server.address}", root, "cache", name])
+
+
+@pytest.fixture(scope="module")
+def managed(server: Reader) -> list[tuple[Step, str]]:
+    """The steps of the page on uploading and managing. In the end `example` has a page and no files."""
     need("curl", "curl")
-    check(walk(UPLOAD_AND_MANAGE, server), at_least=12)
+    return walk(UPLOAD_AND_MANAGE, server)
+
+
+@pytest.mark.system
+def test_the_page_on_uploading_and_managing_works_as_it_is_written(managed: list[tuple[Step, str]]) -> None:
+    check(managed, at_least=12)
+
+
+@pytest.mark.system
+def test_the_client_example_says_so_when_a_verified_page_lists_no_files(
+    server: Reader, managed: list[tuple[Step, str]]
+) -> None:
+    assert managed
+    wait_until(lambda: _run_client_example(server, "example").returncode == 1)
+    assert _run_client_example(server, "example").stdout == "The page of example is verified, but it lists no files.\n"
 
 
 def test_the_page_on_settling_verdicts_works_as_it_is_written(server: Reader) -> None:

@@ -346,9 +346,15 @@ class TestHome:
         page = house.ask("/").text
         for needed in ("twine upload", "__token__", "pip install", 'href="simple/"', "1.root.json", "Snapshot"):
             assert needed in page
+        assert f"pip install --no-deps --index-url {house.gatehouse.settings.url(80)}/simple/ NAME" in page
         assert "gatehouse-" not in page
         assert "<script" not in page
         assert "style=" not in page
+
+    def test_the_front_page_offers_no_start_of_trust_to_fetch_from_the_index_itself(self, house: WebHouse) -> None:
+        page = house.ask("/").text
+        assert 'href="tuf/metadata/1.root.json"' not in page
+        assert "/tuf/metadata/1.root.json</code> answers here is" in page
 
     def test_the_front_page_ignores_the_host_header(self, house: WebHouse) -> None:
         assert "attacker.invalid" not in house.ask("/", Host="attacker.invalid").text
