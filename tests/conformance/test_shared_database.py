@@ -112,7 +112,7 @@ def test_an_empty_database_is_not_taken_for_a_new_repository(new_postgres_url: s
     settings = {"GATEHOUSE_HOME": str(tmp_path / "home"), "GATEHOUSE_DATABASE_URL": new_postgres_url}
     refused = gatehouse(settings, "serve", "--port", "0")
     assert refused.returncode == 2
-    assert "run `gatehouse migrate` or `init`" in refused.stderr
+    assert "run `gatehouse init` for a new one" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "home").exists()
 

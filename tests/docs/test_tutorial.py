@@ -97,7 +97,10 @@ def test_the_client_example_says_so_when_a_verified_page_lists_no_files(
 ) -> None:
     assert managed
     wait_until(lambda: _run_client_example(server, "example").returncode == 1)
-    assert _run_client_example(server, "example").stdout == "The page of example is verified, but it lists no files.\n"
+    assert (
+        _run_client_example(server, "example").stdout
+        == "The page of example is verified, but it lists no files.\n"
+    )
 
 
 def test_the_page_on_settling_verdicts_works_as_it_is_written(server: Reader) -> None:
