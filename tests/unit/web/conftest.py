@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from gatehouse.web.server import Server
 from tests.support import quiet_pyramid
+from tests.support.sockets import serving
 from tests.support.web_house import WebHouse, form, upload_parts, web_house
 
 __all__ = ["house", "quiet_pyramid", "sample"]
@@ -25,3 +27,17 @@ def sample(house: WebHouse) -> str:
     assert house.upload(form(parts)).status_int == 200
     house.publish()
     return str(parts[-1][2])  # type: ignore[misc]  # the last part is the file, which has three
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("server") / "spool") as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that is patient for a second only."""
+    limits = {"head_seconds": 1.0, "pace_seconds": 1.0, "pace_rate": 1000, "body_seconds": 2.0, "threads": 2}
+    with serving(tmp_path_factory.mktemp("strict") / "spool", **limits) as ready:
+        yield ready
