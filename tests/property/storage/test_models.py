@@ -74,9 +74,10 @@ def test_bins_are_what_a_dict_says(
 @SHARED
 @given(data=st.data())
 def test_the_outbox_is_what_a_dict_says(database: SqlDatabase, data: st.DataObject) -> None:
-    """Whatever is added is claimed when it is due, by one at a time, until it is done or dead."""
+    """Whatever is added is claimed when due, what waited longest first, by one at a time, until done or dead."""
     now, lease = NOW, timedelta(seconds=10)
     due: dict[int, datetime] = {}  # by its number in order: when it may be claimed
+    available: dict[int, datetime] = {}  # since when it waits, whoever works on it meanwhile
     attempts: dict[int, int] = {}
     ids: dict[int, int] = {}
     dead = 0
@@ -86,13 +87,13 @@ def test_the_outbox_is_what_a_dict_says(database: SqlDatabase, data: st.DataObje
             claimed = sorted(ids.keys() & due.keys())
             if step == "add":
                 tx.outbox.add("topic", {"n": number}, at=now)
-                due[number] = now
+                due[number] = available[number] = now
             elif step == "wait":
                 now += timedelta(seconds=data.draw(st.integers(1, 15), label="seconds"))
             elif step == "claim":
                 limit = data.draw(st.integers(1, 4), label="limit")
                 found = tx.outbox.claim(["topic", "other"], limit=limit, now=now, lease=lease)
-                expected = [n for n in sorted(due) if due[n] <= now][:limit]
+                expected = sorted((n for n in due if due[n] <= now), key=lambda n: (available[n], n))[:limit]
                 assert [message.payload["n"] for message in found] == expected
                 for message in found:
                     n = message.payload["n"]
@@ -103,7 +104,7 @@ def test_the_outbox_is_what_a_dict_says(database: SqlDatabase, data: st.DataObje
             elif claimed:
                 chosen = data.draw(st.sampled_from(claimed), label="message")
                 if step == "fail":
-                    due[chosen] = now + timedelta(seconds=3)
+                    due[chosen] = available[chosen] = now + timedelta(seconds=3)
                     tx.outbox.fail(ids[chosen], "error", retry_at=due[chosen])
                     continue
                 del due[chosen]
