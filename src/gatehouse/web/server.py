@@ -143,7 +143,10 @@ def serve(
             listeners.append(_Listener(app, sockets, dispatcher=dispatcher, adj=adjustments, sockinfo=sockinfo))
         except OSError as error:
             for descriptor in sockets.keys() - before:
-                sockets.pop(descriptor).close()
+                # Closing one takes what belongs to it out of the map too, and that may be the next one here.
+                leftover = sockets.pop(descriptor, None)
+                if leftover is not None:
+                    leftover.close()
             absent = error
             # A name may stand for an address of a kind that this machine has not, beside one that it has.
             if error.errno == errno.EADDRNOTAVAIL:
