@@ -142,11 +142,7 @@ def serve(
         try:
             listeners.append(_Listener(app, sockets, dispatcher=dispatcher, adj=adjustments, sockinfo=sockinfo))
         except OSError as error:
-            for descriptor in sockets.keys() - before:
-                # Closing one takes what belongs to it out of the map too, and that may be the next one here.
-                leftover = sockets.pop(descriptor, None)
-                if leftover is not None:
-                    leftover.close()
+            _close(sockets, sockets.keys() - before)
             absent = error
             # A name may stand for an address of a kind that this machine has not, beside one that it has.
             if error.errno == errno.EADDRNOTAVAIL:
@@ -169,6 +165,15 @@ def serve(
 def _room_for_connections() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _UNLIMITED if soft == resource.RLIM_INFINITY else max(_FEWEST, (soft - _OTHER_FILES) // 2)
+
+
+def _close(sockets: dict[int, Any], descriptors: set[int]) -> None:
+    """Close what a listener that could not be bound has left."""
+    for descriptor in descriptors:
+        # Closing one takes what belongs to it out of the map too, and that may be the next one here.
+        leftover = sockets.pop(descriptor, None)
+        if leftover is not None:
+            leftover.close()
 
 
 class _Adjustments(Adjustments):  # type: ignore[misc]  # waitress ships no types
