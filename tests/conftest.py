@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.support.databases import (
     blobs,
@@ -20,6 +21,10 @@ from tests.support.databases import (
     sqlite_template,
     sqlite_url,
 )
+
+# On top of the profile in force (under CI: the same examples every time): no example fails for being slow.
+settings.register_profile("gatehouse", settings(), deadline=None)
+settings.load_profile("gatehouse")
 
 
 @pytest.fixture(autouse=True)
