@@ -28,6 +28,7 @@ PERMISSIVE = frozenset(
         "Apache-2.0",
         "BSD-2-Clause",
         "BSD-3-Clause",
+        "CNRI-Python",
         "ISC",
         "LicenseRef-Public-Domain",
         # Pyramid and its family: BSD with a clause on trade marks.

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredFile:
+    """A file in the store, as a listing shows it: `size` in bytes."""
+
+    name: str
+    size: int
 
 
 class MetadataStore(Protocol):
@@ -31,6 +40,23 @@ class MetadataStore(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None if there is none (or the name is not one of a metadata file)."""
+        ...
+
+    def files(self) -> Iterator[StoredFile]:
+        """Every metadata file, in no order, as a stream: there may be millions. Never on the path of a publication.
+
+        Raises:
+            StoreError: the store cannot be listed.
+        """
+        ...
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Delete versioned files; one that is gone already is success. How many went.
+
+        Raises:
+            StoreError: a name is a root's or the timestamp's (then nothing of this call is deleted that comes
+                after it), or the store cannot be written.
+        """
         ...
 
     def fence(self, epoch: int) -> None:

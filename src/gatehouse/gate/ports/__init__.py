@@ -4,6 +4,7 @@ from gatehouse.gate.ports.accounts import Account, AccountStore, TokenRecord
 from gatehouse.gate.ports.blobs import Blobs, IncomingBlob
 from gatehouse.gate.ports.catalog import CatalogStore
 from gatehouse.gate.ports.database import Database, Transaction
+from gatehouse.gate.ports.purging import Purger
 from gatehouse.gate.ports.sandbox import Screener
 from gatehouse.gate.ports.screening import Action, Decision, ScreeningRecord, ScreeningStore, Waiting
 from gatehouse.gate.ports.signing import Journal, JournalEntry, Publication, SigningStore
@@ -28,6 +29,7 @@ __all__ = [
     "Message",
     "Outbox",
     "Publication",
+    "Purger",
     "Screener",
     "ScreeningRecord",
     "ScreeningStore",

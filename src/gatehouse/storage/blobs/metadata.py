@@ -21,8 +21,10 @@ from pathlib import Path
 
 from gatehouse.core.errors import LeaseLost, StoreError
 from gatehouse.storage.blobs import durable
+from gatehouse.tuf.ports import StoredFile
 
 _VERSIONED = re.compile(r"[0-9]{1,12}\.[a-z0-9]+(?:-[a-z0-9]+)*\.json", re.ASCII)
+_ROOT = re.compile(r"[0-9]{1,12}\.root\.json", re.ASCII)
 _TIMESTAMP = "timestamp.json"
 _STATE = ".store"
 # A file system takes 255; a role's name is far shorter.
@@ -106,15 +108,36 @@ class FolderMetadataStore:
                 return file.read()
         return None
 
-    def names(self) -> Iterator[str]:
-        """The names of all metadata files, sorted.
+    def files(self) -> Iterator[StoredFile]:
+        """Every metadata file, in no order, as a stream.
 
         Raises:
             StoreError: the folder cannot be read.
         """
-        with durable.translated("The metadata cannot be read"):
-            found = sorted(path.name for path in self._root.iterdir())
-        return (name for name in found if name == _TIMESTAMP or _is_versioned(name))
+        with durable.translated("The metadata cannot be listed"), os.scandir(self._root) as entries:
+            for entry in entries:
+                if entry.name == _TIMESTAMP or _is_versioned(entry.name):
+                    # One that a clean-up deletes amid the listing is simply not there.
+                    with suppress(FileNotFoundError):
+                        yield StoredFile(name=entry.name, size=entry.stat(follow_symlinks=False).st_size)
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Delete versioned files; one that is gone already is success. How many went.
+
+        Raises:
+            StoreError: a name is a root's or the timestamp's, or the folder cannot be written.
+        """
+        deleted = 0
+        with durable.translated("The metadata cannot be deleted"):
+            for name in names:
+                if not _is_versioned(name) or _ROOT.fullmatch(name):
+                    raise StoreError(f"{name[:80]!r} is never deleted.")
+                with suppress(FileNotFoundError):
+                    (self._root / name).unlink()
+                    deleted += 1
+            # A crash before this may bring a file back: a later clean-up deletes it again.
+            durable.sync_folder(self._root)
+        return deleted
 
     def fence(self, epoch: int) -> None:
         """From now on, refuse to move the timestamp for any epoch below this one.

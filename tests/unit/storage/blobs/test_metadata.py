@@ -48,6 +48,10 @@ def root(metadata_store: FolderMetadataStore, tmp_path: Path) -> Path:
     return tmp_path / "metadata"
 
 
+def names(store: FolderMetadataStore) -> list[str]:
+    return sorted(file.name for file in store.files())
+
+
 def scratch(root: Path) -> set[str]:
     return {path.name for path in (root / ".store").iterdir()} - {"pointer.lock", "create.lock", "epoch"}
 
@@ -57,14 +61,14 @@ class TestCreating:
         files = {"1.root.json": b"root", "12.files-bins-0a3f.json": b"", "000000000001.a.json": b"x"}
         metadata_store.create(iter(files.items()))
         assert {name: metadata_store.read(name) for name in files} == files
-        assert list(metadata_store.names()) == sorted(files)
+        assert names(metadata_store) == sorted(files)
         assert {(root / name).stat().st_mode & 0o777 for name in files} == {0o644}
         assert scratch(root) == set()
 
     def test_equal_content_again_is_success(self, metadata_store: FolderMetadataStore) -> None:
         metadata_store.create([("1.root.json", b"one"), ("1.root.json", b"one")])
         metadata_store.create([("1.root.json", b"one"), ("2.root.json", b"two")])
-        assert list(metadata_store.names()) == ["1.root.json", "2.root.json"]
+        assert names(metadata_store) == ["1.root.json", "2.root.json"]
 
     def test_other_content_is_refused_and_no_file_of_that_call_appears(
         self, metadata_store: FolderMetadataStore, root: Path
@@ -72,14 +76,14 @@ class TestCreating:
         metadata_store.create([("2.root.json", b"two")])
         with pytest.raises(StoreError, match=r"2\.root\.json exists with other content"):
             metadata_store.create([("1.root.json", b"one"), ("2.root.json", b"other"), ("3.root.json", b"three")])
-        assert list(metadata_store.names()) == ["2.root.json"]
+        assert names(metadata_store) == ["2.root.json"]
         assert metadata_store.read("2.root.json") == b"two"
         assert scratch(root) == set()
 
     def test_one_name_with_two_contents_is_refused(self, metadata_store: FolderMetadataStore) -> None:
         with pytest.raises(StoreError, match="twice"):
             metadata_store.create([("1.root.json", b"one"), ("1.root.json", b"other")])
-        assert list(metadata_store.names()) == []
+        assert names(metadata_store) == []
 
     @pytest.mark.parametrize("name", [*NO_NAMES, "timestamp.json"])
     def test_only_versioned_names_are_created(
@@ -87,7 +91,7 @@ class TestCreating:
     ) -> None:
         with pytest.raises(StoreError, match="not the name"):
             metadata_store.create([("1.root.json", b"one"), (name, b"bad")])
-        assert list(metadata_store.names()) == []
+        assert names(metadata_store) == []
         assert scratch(root) == set()
         assert sorted(path.name for path in root.parent.iterdir()) == ["metadata"]
 
@@ -114,7 +118,7 @@ class TestCreating:
             monkeypatch.setattr(durable, "sync_file_system", lambda _: False)
         files = {f"1.bins-{number:04x}.json": str(number).encode() for number in range(300)}
         metadata_store.create(files.items())
-        assert {name: metadata_store.read(name) for name in metadata_store.names()} == files
+        assert {name: metadata_store.read(name) for name in names(metadata_store)} == files
 
     def test_creators_that_race_agree_or_fail(self, metadata_store: FolderMetadataStore) -> None:
         together = Barrier(8)
@@ -142,7 +146,7 @@ class TestFencing:
         metadata_store.move_timestamp(b"one", epoch=3)
         metadata_store.move_timestamp(b"two", epoch=3)
         assert metadata_store.read("timestamp.json") == b"two"
-        assert list(metadata_store.names()) == ["timestamp.json"]
+        assert names(metadata_store) == ["timestamp.json"]
         assert (root / "timestamp.json").stat().st_mode & 0o777 == 0o644
 
     def test_a_stale_epoch_moves_nothing(self, metadata_store: FolderMetadataStore) -> None:
@@ -226,10 +230,10 @@ class TestFullAndBrokenDisks:
         files = [("1.root.json", b"one"), ("1.targets.json", b"two")]
         with failing(monkeypatch, call, errno.ENOSPC, after=after), pytest.raises(StoreError, match="no space"):
             metadata_store.create(files)
-        assert list(metadata_store.names()) == []
+        assert names(metadata_store) == []
         assert scratch(root) == set()
         metadata_store.create(files)
-        assert list(metadata_store.names()) == ["1.root.json", "1.targets.json"]
+        assert names(metadata_store) == ["1.root.json", "1.targets.json"]
 
     @pytest.mark.parametrize("call", ["write", "fsync", "fchmod"])
     def test_a_failed_move_leaves_the_old_timestamp_whole(
@@ -275,7 +279,7 @@ class TestCrashes:
             yield "2.root.json", b"two"
 
         metadata_store.create(files())
-        assert list(metadata_store.names()) == ["1.root.json", "2.root.json"]
+        assert names(metadata_store) == ["1.root.json", "2.root.json"]
         assert metadata_store.sweep() == 0
 
     def test_bytes_are_durable_before_names_and_names_before_success(
@@ -308,7 +312,7 @@ class TestProbing:
     def test_a_good_folder_passes_and_nothing_stays(self, metadata_store: FolderMetadataStore, root: Path) -> None:
         metadata_store.move_timestamp(b"old", epoch=1)
         metadata_store.probe()
-        assert list(metadata_store.names()) == ["timestamp.json"]
+        assert names(metadata_store) == ["timestamp.json"]
         assert scratch(root) == set()
         metadata_store.move_timestamp(b"new", epoch=1)
 
@@ -321,7 +325,7 @@ class TestProbing:
         monkeypatch.setattr(os, "link", careless_link)
         with pytest.raises(StoreError, match="overwrites"):
             metadata_store.probe()
-        assert list(metadata_store.names()) == []
+        assert names(metadata_store) == []
         assert scratch(root) == set()
 
     def test_a_file_system_without_links_is_refused(
@@ -329,7 +333,7 @@ class TestProbing:
     ) -> None:
         with failing(monkeypatch, "link", errno.EPERM), pytest.raises(StoreError):
             metadata_store.probe()
-        assert list(metadata_store.names()) == []
+        assert names(metadata_store) == []
 
     def test_a_file_system_without_locks_is_refused(
         self, metadata_store: FolderMetadataStore, root: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,17 @@
+"""`gatehouse tuf`: a module a command."""
+
+from __future__ import annotations
+
+import click
+
+from gatehouse.cli.common import GatehouseGroup
+
+COMMANDS = ("status", "publish", "renew")
+
+
+@click.group(cls=GatehouseGroup, commands_in="gatehouse.cli.tuf", names=COMMANDS)
+def tuf() -> None:
+    """Look after the TUF repository.
+
+    Example: gatehouse tuf status
+    """

@@ -1,0 +1,64 @@
+"""Surrogate keys and purges: what the caches in front are told when something changed.
+
+A response carries keys; a purge names them. Purges leave by the outbox, in the transaction that makes the change
+visible, so none is lost and none is sent for what did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from gatehouse.core.names import parse_target
+from gatehouse.gate.ports import JournalEntry, Transaction
+
+TOPIC = "purge"
+#: How many keys one message carries at most: Fastly takes 256 in a request.
+KEYS_A_MESSAGE = 256
+
+TIMESTAMP_KEY = "tuf/timestamp"
+ROOT_KEY = "tuf/root"
+PROJECTS_KEY = "simple"
+
+
+def project_key(name: str) -> str:
+    """What every page of a project carries."""
+    return f"simple/{name}"
+
+
+def files_key(name: str) -> str:
+    """What every file of a project carries."""
+    return f"files/{name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purges:
+    """Writes purges into the outbox. `enabled` is false where no cache stands in front: then nothing is written."""
+
+    enabled: bool = False
+
+    def published(self, transaction: Transaction, entries: Iterable[JournalEntry], *, at: datetime) -> None:
+        """A publication became visible: its timestamp, and the pages and files that it changed."""
+        if self.enabled:
+            self.announce(transaction, [TIMESTAMP_KEY, *_changed(entries)], at=at)
+
+    def announce(self, transaction: Transaction, keys: Iterable[str], *, at: datetime) -> None:
+        """Purge these keys once the transaction is committed."""
+        if not self.enabled:
+            return
+        rest = iter(dict.fromkeys(keys))
+        while piece := list(islice(rest, KEYS_A_MESSAGE)):
+            transaction.outbox.add(TOPIC, {"keys": piece}, at=at)
+
+
+def _changed(entries: Iterable[JournalEntry]) -> Iterator[str]:
+    for entry in entries:
+        name = parse_target(entry.change.path)
+        if name.kind == "page":
+            yield project_key(name.project)
+            yield PROJECTS_KEY
+        elif entry.change.target is None:
+            # A file's bytes never change; only its going must be told.
+            yield files_key(name.project)
