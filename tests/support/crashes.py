@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatehouse.gate.ports import Database
-from gatehouse.tuf.ports import MetadataStore
+from gatehouse.tuf.ports import MetadataStore, StoredFile
 
 
 class Crash(BaseException):
@@ -50,6 +50,16 @@ class FusedStore:
 
     def read(self, name: str) -> bytes | None:
         return self._store.read(name)
+
+    def files(self) -> Iterator[StoredFile]:
+        return self._store.files()
+
+    def delete(self, names: Iterable[str]) -> int:
+        deleted = 0
+        for name in names:
+            with self._fuse.write():
+                deleted += self._store.delete([name])
+        return deleted
 
     def create(self, files: Iterable[tuple[str, bytes]]) -> None:
         for file in files:

@@ -35,7 +35,7 @@ def files_key(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Purges:
-    """Writes purges into the outbox. `enabled` is false where no cache stands in front: then nothing is written."""
+    """Writes purges into the outbox. Not `enabled` where no cache stands in front: nothing is written then."""
 
     enabled: bool = False
 

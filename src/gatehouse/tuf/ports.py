@@ -43,7 +43,7 @@ class MetadataStore(Protocol):
         ...
 
     def files(self) -> Iterator[StoredFile]:
-        """Every metadata file, in no order, as a stream: there may be millions. Never on the path of a publication.
+        """Every metadata file, in no order, as a stream: there may be millions. Not for a publication's path.
 
         Raises:
             StoreError: the store cannot be listed.

@@ -161,4 +161,4 @@ def test_the_metadata_folder_is_what_a_dict_says(data: st.DataObject) -> None:
                 store.move_timestamp(timestamp, epoch=epoch)
                 fence = epoch
             pointer = {} if timestamp is None else {"timestamp.json": timestamp}
-            assert {name: store.read(name) for name in store.names()} == files | pointer
+            assert {file.name: store.read(file.name) for file in store.files()} == files | pointer
