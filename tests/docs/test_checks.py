@@ -29,12 +29,12 @@ def test_every_check_has_its_place_in_the_reference_with_its_prose_and_the_numbe
     tmp_path: Path,
 ) -> None:
     made = scaffold("tidy-sink", Kind.FILE)
-    (tmp_path / "tidy_sink.py").write_text(made.module)
+    (tmp_path / "tidy_sink.py").write_text(made.code)
     (tmp_path / "tidy_sink.md").write_text(made.page)
     page = reference.checks_page(Registry.of_folder(tmp_path))
     assert "| [tidy-sink](#tidy-sink) | 1 | file | queue | Finds calls of example_sink.launch |" in page
     assert "\n## tidy-sink\n" in page
-    assert "has 1 flagged and 2 clean examples" in page
+    assert "has 1 flagged and 3 clean examples" in page
     assert "Code that only names the function, in text or as a value." in page
     assert "```" not in page
 

@@ -19,6 +19,8 @@ TUTORIAL = ROOT / "docs/tutorials/first-package.md"
 UPLOAD_AND_MANAGE = ROOT / "docs/how-to/upload-and-manage.md"
 CLIENT_LIBRARY = ROOT / "docs/how-to/client-library.md"
 WRITE_A_CHECK = ROOT / "docs/how-to/write-a-check.md"
+PACK_CHECKS = ROOT / "docs/how-to/pack-checks.md"
+PROPOSE_A_CHECK = ROOT / "docs/how-to/propose-a-check.md"
 SETTLE_A_VERDICT = ROOT / "docs/how-to/settle-a-verdict.md"
 
 
@@ -109,4 +111,14 @@ def test_the_page_on_settling_verdicts_works_as_it_is_written(server: Reader) ->
 
 def test_the_page_on_writing_checks_makes_one_that_passes(tmp_path: Path) -> None:
     reader = Reader(folder=tmp_path, environment=environment(tmp_path))
-    check(walk(WRITE_A_CHECK, reader), at_least=12)
+    check(walk(WRITE_A_CHECK, reader), at_least=14)
+
+
+def test_the_page_on_packs_makes_one_that_runs_where_it_is_named(tmp_path: Path) -> None:
+    reader = Reader(folder=tmp_path, environment=environment(tmp_path))
+    check(walk(PACK_CHECKS, reader), at_least=9)
+
+
+def test_the_page_on_proposing_checks_shows_commands_that_are_there(tmp_path: Path) -> None:
+    reader = Reader(folder=tmp_path, environment=environment(tmp_path))
+    check(walk(PROPOSE_A_CHECK, reader), at_least=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,15 +35,39 @@ class Fuse:
             raise Crash
 
 
+@dataclass
+class Pause:
+    """As a fuse, but the process is only held up: meanwhile others act, and then it goes on."""
+
+    at: int
+    after: bool
+    meanwhile: Callable[[], object]
+    writes: int = 0
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Wrap one write."""
+        mine = self.writes
+        self.writes += 1
+        if mine == self.at and not self.after:
+            self.meanwhile()
+        yield
+        if mine == self.at and self.after:
+            self.meanwhile()
+
+
 class FusedStore:
     """A metadata store behind a fuse."""
 
-    def __init__(self, store: MetadataStore, fuse: Fuse) -> None:
+    def __init__(self, store: MetadataStore, fuse: Fuse | Pause) -> None:
         self._store = store
         self._fuse = fuse
 
     def probe(self) -> None:
         self._store.probe()
+
+    def epoch(self) -> int:
+        return self._store.epoch()
 
     def fence(self, epoch: int) -> None:
         self._store.fence(epoch)
@@ -75,7 +99,7 @@ class FusedStore:
 class FusedDatabase:
     """A database behind a fuse: a crash before a commit loses the transaction, one after it does not."""
 
-    def __init__(self, database: Database, fuse: Fuse) -> None:
+    def __init__(self, database: Database, fuse: Fuse | Pause) -> None:
         self._database = database
         self._fuse = fuse
 

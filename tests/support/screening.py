@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from gatehouse.core.digests import sha256_hex
 from gatehouse.malware.check import Check, Evidence
@@ -15,6 +15,8 @@ from gatehouse.malware.registry import Registry
 FILE = Subject(
     source="local", kind=Kind.FILE, name="example", version="1.0", filename="example-1.0.tar.gz", sha256="0" * 64
 )
+#: Of the least page that a registry takes.
+_EXPECTATIONS: tuple[Literal["flagged", "clean"], ...] = ("flagged", "clean", "clean", "clean")
 
 
 def nothing(_view: object) -> Iterable[Evidence]:
@@ -51,12 +53,12 @@ def page_of(check: Check) -> Page:
     if check.kind is Kind.FILE:
         examples = tuple(
             Example(expectation=expectation, form="members", line=1, members=(("a.py", ""),))
-            for expectation in ("flagged", "clean")
+            for expectation in _EXPECTATIONS
         )
     else:
         examples = tuple(
             Example(expectation=expectation, form="names", line=1, options={"name": "example"})
-            for expectation in ("flagged", "clean")
+            for expectation in _EXPECTATIONS
         )
     return Page(name=check.name, summary="Made up.", sections={}, examples=examples)
 

@@ -15,11 +15,13 @@ from tuf.api.serialization.json import JSONSerializer
 
 from gatehouse.core.errors import NotFound
 from gatehouse.tuf.bins import BinLayout
+from gatehouse.tuf.canonical import target_entry
 from gatehouse.tuf.ceremony import CeremonyKeys, development_ceremony
+from gatehouse.tuf.committed import Committed
 from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, Target
-from gatehouse.tuf.plan import Draft, OnlineSigners, bins_due, plan
+from gatehouse.tuf.plan import Draft, OnlineSigners, SignedRole, plan
 from gatehouse.tuf.rehearse import rehearse
-from gatehouse.tuf.roles import SNAPSHOT, TIMESTAMP, Lifetimes
+from gatehouse.tuf.roles import ROOT, SNAPSHOT, TIMESTAMP, Lifetimes
 from gatehouse.tuf.trusted import OfflineState
 
 START = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -65,6 +67,12 @@ def target(path: str, edition: int = 1) -> Target:
     return Target(path=path, sha256=hashlib.sha256(data).hexdigest(), length=len(data))
 
 
+def timestamp_of(draft: Draft) -> SignedRole:
+    """The timestamp of a draft that is no chunk."""
+    assert draft.timestamp is not None
+    return draft.timestamp
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """What clients could see after one publication."""
@@ -73,6 +81,7 @@ class Seen:
     version: int
     targets: Mapping[str, Target]
     now: datetime
+    root: int
 
 
 @dataclass(kw_only=True)
@@ -128,6 +137,16 @@ class Repository:
         """The targets of a bin."""
         return [item for path, item in self.targets.items() if self.layout.bin_of(path) == ref]
 
+    def body(self, ref: BinRef) -> bytes:
+        """The entries of a bin, joined."""
+        return b",".join(map(target_entry, sorted(self.contents(ref), key=lambda item: item.path)))
+
+    @property
+    def committed(self) -> Committed:
+        """What is committed, as a publisher that has just started reads it."""
+        root = max(item.version for item in self.offline if item.role == ROOT)
+        return Committed(self.state, self.online, new_root=bool(self.history) and root > self.history[-1].root)
+
     def put(self, path: str, edition: int = 1) -> BinRef:
         """Set a target; the bin that it changes."""
         item = target(path, edition)
@@ -144,11 +163,11 @@ class Repository:
 
     def draft(self, changed: set[BinRef] | None = None, **options: bool) -> Draft:
         """Plan a publication of these bins and of those that are due."""
-        refs = (changed or set()) | bins_due(self.state, self.online, self.lifetimes, self.now)
+        committed = self.committed
+        refs = {*(changed or set()), *committed.missing, *committed.bins_due(self.lifetimes, self.now, limit=100)}
         return plan(
-            state=self.state,
-            online=self.online,
-            bins={ref: self.contents(ref) for ref in refs},
+            committed=committed,
+            bins={ref: self.body(ref) for ref in refs},
             signers=self.signers,
             lifetimes=self.lifetimes,
             now=self.now,
@@ -162,7 +181,7 @@ class Repository:
             roots=[item.data for item in state.roots],
             offline={name: role.data for name, role in state.delegated.items()},
             previous=self.previous(),
-            timestamp=draft.timestamp.data,
+            timestamp=timestamp_of(draft).data,
             snapshot=self.snapshot() if draft.snapshot is None else draft.snapshot.data,
             bins={item.role.name: item.data for item in draft.bins},
             expected=expected or {},
@@ -180,18 +199,20 @@ class Repository:
 
     def apply(self, draft: Draft) -> None:
         """Make a draft visible: immutable files first, the timestamp last."""
-        for item in draft.immutable:
+        for item in draft.signed[:-1]:
             if f"metadata/{item.filename}" in self.files:
                 raise AssertionError(f"{item.filename} would be overwritten")
             self.files[f"metadata/{item.filename}"] = item.data
         self.online.update((item.role.name, item.role) for item in draft.signed)
-        self.files["metadata/timestamp.json"] = draft.timestamp.data
+        timestamp = timestamp_of(draft)
+        self.files["metadata/timestamp.json"] = timestamp.data
         self.history.append(
             Seen(
-                timestamp=draft.timestamp.data,
-                version=draft.timestamp.role.version,
+                timestamp=timestamp.data,
+                version=timestamp.role.version,
                 targets=dict(self.targets),
                 now=self.now,
+                root=self.state.root.version,
             )
         )
 

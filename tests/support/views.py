@@ -21,7 +21,7 @@ def file_view(files: Mapping[str, str | bytes], *, kind: Literal["sdist", "bdist
                 size=len(content),
                 installed=None if kind == "sdist" else path,
                 content=content,
-                head=content[:64],
+                head=content[:4096],
             )
         )
     subject = Subject(source="test", kind=Kind.FILE, name="example", version="1.0", filename="example-1.0.tar.gz")

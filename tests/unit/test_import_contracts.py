@@ -19,6 +19,7 @@ KEYS = "Keys are picked by wiring"
 ROOMS = (
     "catalog",
     "cli",
+    "conformance",
     "core",
     "gate",
     "home",

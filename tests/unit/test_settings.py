@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gatehouse.core.errors import SettingsError
-from gatehouse.settings import load, masked
+from gatehouse.settings import S3Address, Settings, load, masked
 
 
 def test_the_environment_wins_over_the_file_and_origins_say_so(tmp_path: Path) -> None:
@@ -34,11 +34,22 @@ def test_the_environment_wins_over_the_file_and_origins_say_so(tmp_path: Path) -
         ("GATEHOUSE_DATABASE_URL", "mysql://host/db", "Wrong setting 'database_url'"),
         ("GATEHOUSE_DATABASE_URL", "not a url", "Wrong setting 'database_url'"),
         ("GATEHOUSE_BLOBS", "s3://bucket", "Wrong setting 'blobs'"),
+        ("GATEHOUSE_METADATA", "s3://", "Wrong setting 'metadata'"),
+        ("GATEHOUSE_METADATA", "s3://Bucket", "Wrong setting 'metadata'"),
+        ("GATEHOUSE_METADATA", "s3://bucket/../up", "Wrong setting 'metadata'"),
+        ("GATEHOUSE_METADATA", "s3://bucket//x", "Wrong setting 'metadata'"),
+        ("GATEHOUSE_METADATA", "gs://bucket", "Wrong setting 'metadata'"),
+        ("GATEHOUSE_METADATA_S3_ENDPOINT", "s3.example.invalid", "Wrong setting 'metadata_s3_endpoint'"),
         ("GATEHOUSE_PUBLIC_URL", "javascript:alert(1)", "Wrong setting 'public_url'"),
         ("GATEHOUSE_PUBLIC_URL", 'https://host/"><script>', "Wrong setting 'public_url'"),
         ("GATEHOUSE_MAX_FILE_SIZE", "0", "Wrong setting 'max_file_size'"),
         ("GATEHOUSE_MAX_FILE_SIZE", "-5", "Wrong setting 'max_file_size'"),
         ("GATEHOUSE_LOG_LEVEL", "loud", "Wrong setting 'log_level'"),
+        ("GATEHOUSE_PURGE_KIND", "squid", "Wrong setting 'purge_kind'"),
+        ("GATEHOUSE_PURGE_URL", "http://one.invalid ftp://two.invalid", "Wrong setting 'purge_url'"),
+        ("GATEHOUSE_PURGE_URL", "http://name:word@one.invalid", "Wrong setting 'purge_url'"),
+        ("GATEHOUSE_PURGE_SERVICE", "../purge_all", "Wrong setting 'purge_service'"),
+        ("GATEHOUSE_EDGE_LIFETIME", "31d", "Wrong setting 'edge_lifetime'"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, told: str) -> None:
@@ -100,3 +111,12 @@ def test_a_password_in_the_database_url_is_masked() -> None:
 )
 def test_it_knows_whether_it_listens_on_loopback_alone(host: str, loopback: bool) -> None:  # noqa: FBT001 -- a table
     assert load({"GATEHOUSE_HOST": host}).settings.listens_on_loopback is loopback
+
+
+def test_metadata_lies_in_a_folder_or_in_a_bucket(tmp_path: Path) -> None:
+    folder = Settings(home=tmp_path)
+    assert (folder.metadata_s3, folder.metadata_place) == (None, str(tmp_path / "tuf" / "metadata"))
+    bucket = Settings(metadata="s3://bucket/index/tuf/")
+    assert bucket.metadata_s3 == S3Address(bucket="bucket", prefix="index/tuf")
+    assert bucket.metadata_place == "s3://bucket/index/tuf/"
+    assert Settings(metadata="s3://bucket").metadata_s3 == S3Address(bucket="bucket", prefix="")

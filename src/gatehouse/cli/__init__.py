@@ -8,7 +8,23 @@ from gatehouse import __version__
 from gatehouse.cli.common import GatehouseGroup
 
 #: Each command's module, imported when it is asked for: `screen` need not wait for a web server to load.
-COMMANDS = ("serve", "init", "demo", "screen", "checks", "tuf", "token", "user", "migrate", "config", "doctor")
+COMMANDS = (
+    "serve",
+    "worker",
+    "init",
+    "demo",
+    "screen",
+    "checks",
+    "verdicts",
+    "tuf",
+    "outbox",
+    "token",
+    "owner",
+    "user",
+    "migrate",
+    "config",
+    "doctor",
+)
 
 
 @click.group(

@@ -25,7 +25,7 @@ _MAX_LINE, _MAX_LOGGED = 4000, 100_000
 class GatehouseGroup(click.Group):
     """A group that imports each command when it is asked for, and ends in one line and exit code 2 on our errors.
 
-    A command `name` is the attribute `name` of the module `<commands_in>.<name>`.
+    A command `some-name` is the attribute `some_name` of the module `<commands_in>.some_name`.
     """
 
     def __init__(self, *args: Any, commands_in: str, names: Sequence[str], **rest: Any) -> None:  # noqa: ANN401 -- click's own
@@ -41,7 +41,8 @@ class GatehouseGroup(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in self._names:
             return None
-        command: click.Command = getattr(import_module(f"{self._package}.{cmd_name}"), cmd_name)
+        attribute = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{self._package}.{attribute}"), attribute)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature

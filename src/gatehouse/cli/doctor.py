@@ -10,7 +10,10 @@ import click
 from gatehouse.cli.common import moment, span
 from gatehouse.cli.opened import opened
 from gatehouse.core.errors import GatehouseError, StoreError
-from gatehouse.wiring import Gatehouse, open_signers
+from gatehouse.malware.registry import Registry
+from gatehouse.wiring import Gatehouse, build_screener, open_signers
+from gatehouse.worker.screening import claim_time
+from gatehouse.worker.standalone import import_celery
 
 
 @click.command()
@@ -38,7 +41,9 @@ def _examine(name: str, examine: Callable[[Gatehouse], str], gatehouse: Gatehous
 def _database(gatehouse: Gatehouse) -> str:
     overview = gatehouse.health.overview()
     if overview.dead_messages:
-        raise StoreError(f"{overview.dead_messages} messages in the outbox could not be worked on.")
+        raise StoreError(
+            f"{overview.dead_messages} messages in the outbox could not be worked on: see `gatehouse outbox list`."
+        )
     holdings = gatehouse.health.holdings()
     return f"{holdings.projects} projects, {holdings.targets} targets, {overview.pending_changes} changes pending"
 
@@ -52,7 +57,7 @@ def _blobs(gatehouse: Gatehouse) -> str:
 
 def _metadata(gatehouse: Gatehouse) -> str:
     gatehouse.metadata_store.probe()
-    return f"{gatehouse.settings.metadata_folder} keeps its promises"
+    return f"{gatehouse.settings.metadata_place} keeps its promises"
 
 
 def _keys(gatehouse: Gatehouse) -> str:
@@ -63,6 +68,48 @@ def _keys(gatehouse: Gatehouse) -> str:
     return (
         f"every online signer is authorised; offline metadata holds until {moment(first.expires)} ({first.name})"
     )
+
+
+def _checks(gatehouse: Gatehouse) -> str:
+    registry = Registry.load(gatehouse.settings.packs)
+    if registry.refused:
+        faults = "; ".join(f"pack {pack.name}: {pack.reason}" for pack in registry.refused)
+        raise StoreError(f"{faults}. Its checks do not run.")
+    with gatehouse.database.read() as transaction:
+        plan = gatehouse.lifecycle.plan(transaction)
+        counted = transaction.checks.latest_changes()
+    if not counted:
+        return f"{len(plan.checks)} checks, which begin enabled when a server first runs here"
+    fault = gatehouse.lifecycle.fault()
+    if fault is not None:
+        raise StoreError(fault)
+    packs = f", {len(gatehouse.settings.packs)} packs" if gatehouse.settings.packs else ""
+    waiting = "".join(f"; NOTE {line}" for line in gatehouse.lifecycle.superseded())
+    return f"{len(plan.live)} of {len(plan.checks)} checks are enabled{packs}{waiting}"
+
+
+def _sandbox(gatehouse: Gatehouse) -> str:
+    with build_screener(gatehouse.settings) as screener:
+        isolation = screener.start()
+    layers = {
+        "no network": isolation.namespaces,
+        f"Landlock {isolation.landlock}": isolation.landlock > 0,
+        "system-call filter": isolation.syscalls,
+    }
+    missing = "".join(f"; NOTE {fault}" for fault in isolation.faults)
+    return f"children run behind {', '.join(name for name, there in layers.items() if there)}{missing}"
+
+
+def _broker(gatehouse: Gatehouse) -> str:
+    settings = gatehouse.settings
+    if not settings.broker_url:
+        return "none; whoever screens looks at the database"
+    celery_app = import_celery()
+    broker = celery_app.Broker(celery_app.make_app(settings.broker_url, claim=claim_time(settings)))
+    try:
+        return f"{broker.backlog()} tasks wait there"
+    finally:
+        broker.close()
 
 
 def _freshness(gatehouse: Gatehouse) -> str:
@@ -80,5 +127,8 @@ _EXAMINATIONS: tuple[tuple[str, Callable[[Gatehouse], str]], ...] = (
     ("blobs", _blobs),
     ("metadata", _metadata),
     ("keys", _keys),
+    ("checks", _checks),
+    ("sandbox", _sandbox),
+    ("broker", _broker),
     ("freshness", _freshness),
 )

@@ -99,10 +99,12 @@ def _run(gatehouse: Gatehouse) -> None:
     server = _listen(gatehouse)
 
     def end(_number: int, _frame: FrameType | None) -> None:
+        gatehouse.covers.close()
         server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: gatehouse.checks.wish())
     with working(gatehouse, alone=settings.embedded), suppress(KeyboardInterrupt):
         click.echo(_banner(gatehouse, settings.url(server.port)))
         server.run()

@@ -147,12 +147,22 @@ class Accept:
             )
             transaction.catalog.record(_uploaded(authority, file, now))
             # Both wings learn of the file in the transaction that makes it exist.
-            transaction.outbox.add(SCREEN_FILE, {"file_id": file.id, "trigger": "upload"}, at=now)
+            transaction.outbox.add(
+                SCREEN_FILE,
+                {"file_id": file.id, "trigger": "upload"},
+                at=now,
+                lane=lane_of(authority.account.name),
+            )
             if self.publish_policy is PublishPolicy.PUBLISH_THEN_SCREEN:
                 transaction.outbox.add(ADMIT_FILE, {"file_id": file.id}, at=now)
         # A crash here, or a bell unheard, loses nothing: the outbox is swept.
         self.ring()
         return Accepted(file=file, already=False)
+
+
+def lane_of(account: str) -> str:
+    """The lane of the outbox in which the files of an account wait for their screening."""
+    return f"account {account}"
 
 
 def _uploaded(authority: Authority, file: File, at: datetime) -> Event:

@@ -2,18 +2,20 @@
 
 A decision on a project or release holds for every file of it that it can apply to, and each such file gets a
 decision of its own, so that its history is whole when read alone. Decision, state, target changes and audit
-entry are one transaction; the next publication makes it effective for clients.
+entry are one transaction; the next publication makes it effective for clients, but for one thing: what is taken
+out is handed out no more from that moment on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from gatehouse.catalog.model import Event, File, FileState
 from gatehouse.core.clock import Clock
 from gatehouse.core.errors import CallerError, Conflict, NotFound
+from gatehouse.gate.keep.sweep import discard
 from gatehouse.gate.ports import Action, AuditEntry, Database, Decision, Transaction
 from gatehouse.gate.screen import file_subject
 from gatehouse.gate.transitions import Transitions
@@ -59,12 +61,16 @@ def standing_of(files: Collection[File]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decide:
-    """Takes decisions. `ring` tells the publisher that the journal has grown."""
+    """Takes decisions. `ring` tells the publisher that the journal has grown.
+
+    `keep_removed`: the bytes of removed files stay as evidence, and so that a removal can be taken back.
+    """
 
     database: Database
     clock: Clock
     transitions: Transitions
     ring: Callable[[], None]
+    keep_removed: bool = True
 
     def __call__(
         self,
@@ -104,6 +110,8 @@ class Decide:
                 raise Conflict("Its files have changed since you looked: open the page again and decide then.")
             leaving, to = MOVES[action]
             affected = [file for file in files if file.state in leaving]
+            if action is Action.RESTORE:
+                self._require_bytes(affected)
             self.transitions.move(
                 transaction,
                 [file.id for file in affected],
@@ -117,12 +125,29 @@ class Decide:
                 if project is not None:
                     # Not even its name stays in the list; a restoration renders the pages again.
                     self.transitions.take_pages_away(transaction, project, at=now)
+            if action is Action.REMOVE and not self.keep_removed:
+                deleted = [file for file in files if file.state is FileState.DELETED]
+                discard(transaction, _digests([*affected, *deleted]), at=now)
             decision = Decision(subject=subject, actor=actor, action=action, reason=reason, at=now)
             for each in dict.fromkeys([subject, *map(file_subject, affected)]):
                 transaction.screening.decide(replace(decision, subject=each))
             transaction.catalog.record(_event(decision))
             transaction.audit.append(_audit_entry(decision, remote))
         self.ring()
+
+    def _require_bytes(self, files: Collection[File]) -> None:
+        """Refuse to publish again what was not kept. The project's lock is held: nobody deletes it meanwhile."""
+        for file in files:
+            if file.external_url is None and self.transitions.blobs.size(file.sha256) is None:
+                raise Conflict(f"{file.filename} cannot be restored: bytes of removed files are not kept here.")
+
+
+def _digests(files: Collection[File]) -> Iterator[str]:
+    """The blobs that these files alone may name."""
+    for file in files:
+        yield file.sha256
+        if file.metadata_sha256 is not None:
+            yield file.metadata_sha256
 
 
 def _event(decision: Decision) -> Event:

@@ -48,7 +48,8 @@ class Queue:
     """What waits: a page of it, and how many there are. Pages count from 1.
 
     `counts` has the tiers that reach the desk, highest first; `unfinished` counts those that wait only because
-    they are INCOMPLETE: what tier they would have reached, nobody knows.
+    they are INCOMPLETE: what tier they would have reached, nobody knows. `dead_letters` counts work that failed
+    for good, which may keep files from ever coming here.
     """
 
     items: tuple[Waiting, ...]
@@ -56,6 +57,7 @@ class Queue:
     unfinished: int
     page: int
     more: bool
+    dead_letters: int
 
     @property
     def total(self) -> int:
@@ -125,6 +127,7 @@ class Desk:
         with self.database.read() as transaction:
             found = transaction.screening.waiting(limit=PAGE + 1, offset=offset)
             counts = transaction.screening.count_waiting()
+            _, dead_letters = transaction.outbox.count()
         items, more = _page_of(found)
         return Queue(
             items=items,
@@ -134,6 +137,7 @@ class Desk:
             unfinished=sum(count for tier, count in counts.items() if tier < Tier.QUEUE),
             page=page,
             more=more,
+            dead_letters=dead_letters,
         )
 
     def find(self, name: str) -> int:

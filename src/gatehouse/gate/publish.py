@@ -3,64 +3,73 @@
 One publisher at a time, under a fenced lease, in the order that a crash forgives (PEP 458, "Producing
 Consistent Snapshots"; the TUF specification, "Consistent snapshots"):
 
-1. read what is pending, plan, sign, and rehearse as a client would: nothing is written yet;
+1. choose what is pending and due, make the bins from their files, sign, verify what changed, and now and then let
+   a client judge: nothing is written yet;
 2. commit versions, expiries, epoch and signature bytes;
 3. create bins, then the snapshot; nothing is ever overwritten;
-4. read back what was stored and compare it with what was rehearsed and committed;
+4. read back what was stored and compare it with what was verified and committed;
 5. move the timestamp by compare-and-swap;
 6. mark the publication as published, and serve the pages that it signed.
 
-A publication that was committed is rolled forward, never back: its bytes can be rendered again from the
-database, and a version is never signed twice with different content.
+A publication that was committed is rolled forward, never back: its bytes can be rendered again, and a version is
+never signed twice with different content. Before there is a snapshot, bins that do not fit into one publication
+are published in chunks: steps 1 to 4 and the mark, for bins alone. Whatever goes wrong, the publisher forgets what
+it remembered and begins again from the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Lock
 
 import structlog
-from tuf.api.metadata import Metadata, Timestamp
-from tuf.api.serialization import DeserializationError
 
-from gatehouse.catalog.model import ServedPage
 from gatehouse.core.clock import Clock
-from gatehouse.core.digests import sha256_hex
-from gatehouse.core.errors import InternalError, StoreError
-from gatehouse.core.names import PageFormat, parse_target
-from gatehouse.gate.ports import Database, JournalEntry, Lease, Publication, Transaction
+from gatehouse.core.errors import InternalError, OperatorError, StoreError
+from gatehouse.gate.ports import PUBLISHER_LEASE, Database, JournalEntry, Lease, Publication
+from gatehouse.gate.publishing.carrying import Carrier, OvertakenError
+from gatehouse.gate.publishing.changes import Selection, refuse_faulty
+from gatehouse.gate.publishing.judge import Judge
+from gatehouse.gate.publishing.making import Made, Maker
+from gatehouse.gate.publishing.recover import TIMESTAMP_FILE, Recovery
+from gatehouse.gate.publishing.rehearsal import rehearse_draft
+from gatehouse.gate.publishing.state import PublisherState
+from gatehouse.gate.purge import Purges
 from gatehouse.gate.trust import Trust
-from gatehouse.tuf.model import BinRef, OnlineRole, Target
-from gatehouse.tuf.plan import (
-    Draft,
-    OnlineSigners,
-    bins_due,
-    needs_publication,
-    next_due,
-    plan,
-    render_bin_again,
-    render_snapshot_again,
-    render_timestamp_again,
-    snapshot_lengths,
-    snapshot_versions,
-)
+from gatehouse.tuf.canonical import whole_second
+from gatehouse.tuf.model import BinRef
+from gatehouse.tuf.plan import Draft, OnlineSigners, Plan
 from gatehouse.tuf.ports import MetadataStore
-from gatehouse.tuf.rehearse import rehearse
-from gatehouse.tuf.roles import SNAPSHOT, TIMESTAMP, Lifetimes
-from gatehouse.tuf.trusted import OfflineState
+from gatehouse.tuf.rehearse import RehearsalFailed
+from gatehouse.tuf.roles import RENEW_AT, SNAPSHOT, Lifetimes
 
-LEASE = "publisher"
-TIMESTAMP_FILE = f"{TIMESTAMP}.json"
+LEASE = PUBLISHER_LEASE
 log = structlog.get_logger(__name__)
+
+#: How many bins that are due ride along with other changes.
+_RIDERS = 64
+#: How far the clock may go back before nothing is signed any more.
+_CLOCK_PLAY = timedelta(minutes=1)
+#: How long a bin whose changes failed their rehearsal is left out.
+_HOLD_BACK = timedelta(minutes=10)
+#: How many bins to think of where bytes set the limit.
+_MANY = 5_000
 
 
 @dataclass(kw_only=True, slots=True)
 class Publisher:
-    """Turns the journal into publications. Not safe for several threads; one process has one, at most one works.
+    """Turns the journal into publications. One process has one, and at most one works.
+
+    Not safe for several threads, but for `keep_lease`, which a heartbeat may call at any time.
 
     Attributes:
         batch: the most target changes to put into one publication.
+        batch_bytes: the most bytes of bins to sign in one publication; memory holds them.
+        threads: how many make bins at once, where the key is at hand.
+        root_grace: how long a cache may deny that there is a newer root: until then older ones must agree.
+        judge: python-tuf's client, for a sample.
         holder: who this is, for people who read the lease.
     """
 
@@ -72,8 +81,16 @@ class Publisher:
     clock: Clock
     holder: str
     lease_time: timedelta
+    purges: Purges = field(default_factory=Purges)
+    judge: Judge = field(default_factory=Judge)
     batch: int = 2000
+    batch_bytes: int = 256 * 1024**2
+    threads: int = 2
+    root_grace: timedelta = timedelta(hours=1)
     _lease: Lease | None = field(default=None, init=False)
+    _lease_lock: Lock = field(default_factory=Lock, init=False)
+    _state: PublisherState | None = field(default=None, init=False)
+    _held_back: dict[BinRef, datetime] = field(default_factory=dict, init=False)
 
     # --- taking over ---------------------------------------------------------------------------------------------
 
@@ -89,29 +106,35 @@ class Publisher:
         Raises:
             StoreError: the store does not keep its promises, or is ahead of the database.
         """
-        with self.database.write() as transaction:
-            lease = transaction.leases.acquire(
+        with self._lease_lock, self.database.write() as transaction:
+            self._lease = transaction.leases.acquire(
                 LEASE, self.holder, ttl=self.lease_time, now=self.clock.now(), steal=steal
             )
-        if lease is None:
+        if self._lease is None:
             return False
         # From here on the predecessor's timestamp write is refused, whatever it believes of its lease.
-        self.store.fence(lease.epoch)
-        self.store.probe()
-        self._lease = lease
-        self._recover()
+        try:
+            self.store.fence(self._lease.epoch)
+            self.store.probe()
+            self._state = self._load()
+        except Exception:
+            # Another may be able to do what this one is not.
+            self.stop()
+            raise
         return True
 
     def stop(self) -> None:
         """Give the lease back."""
-        if self._lease is not None:
-            with self.database.write() as transaction:
-                transaction.leases.release(self._lease)
-            self._lease = None
+        with self._lease_lock:
+            if self._lease is not None:
+                with self.database.write() as transaction:
+                    transaction.leases.release(self._lease)
+        self.forget()
 
     def forget(self) -> None:
-        """Drop a lease that another has taken."""
+        """Drop a lease that another has taken, and what was remembered under it."""
         self._lease = None
+        self._state = None
 
     @property
     def at_work(self) -> bool:
@@ -119,269 +142,213 @@ class Publisher:
         return self._lease is not None
 
     def keep_lease(self) -> None:
-        """Renew the lease when half of it is gone."""
-        lease = self._held()
-        now = self.clock.now()
-        if lease.expires_at - now < self.lease_time / 2:
-            with self.database.write() as transaction:
-                self._lease = transaction.leases.renew(lease, ttl=self.lease_time, now=now)
+        """Renew the lease when half of it is gone. May be called by another thread while this one publishes.
+
+        Raises:
+            LeaseLost: another has it.
+        """
+        with self._lease_lock:
+            lease, now = self._lease, self.clock.now()
+            if lease is not None and lease.expires_at - now < self.lease_time / 2:
+                with self.database.write() as transaction:
+                    self._lease = transaction.leases.renew(lease, ttl=self.lease_time, now=now)
 
     # --- publishing ----------------------------------------------------------------------------------------------
 
     def publish(self, *, renew_all: bool = False) -> Publication | None:
-        """Publish what is pending and renew what is due, in one publication.
+        """Publish what is pending and renew what is due, as much as fits into one publication.
 
         Args:
-            renew_all: sign every online role anew, due or not.
+            renew_all: sign every online role anew, due or not; what does not fit follows in the next ones.
 
         Returns:
             The publication, or None if there was nothing to do.
 
         Raises:
             LeaseLost: another publisher took over; nothing more is written.
+            OperatorError: a key, the store, the database or the clock must be mended first.
             InternalError: the changes cannot be published; what is due has been renewed without them.
         """
         try:
-            return self._publish(limit=self.batch, renew_all=renew_all)
-        except InternalError:
+            return self._attempt(limit=self.batch, renew_all=renew_all)
+        except InternalError as error:
+            self._hold_back(error)
             # Whatever is wrong with the changes must not let the timestamp expire for everybody. Nothing of them
-            # was committed, or this would find a publication to recover.
-            self._publish(limit=0, renew_all=renew_all)
+            # was committed, or this finds a publication to recover.
+            self._attempt(limit=0, renew_all=renew_all)
             raise
-
-    def _publish(self, *, limit: int, renew_all: bool) -> Publication | None:
-        now = self.clock.now()
-        with self.database.read() as transaction:
-            entries = transaction.journal.pending(limit=limit)
-            offline = self.trust.state(transaction)
-            online = transaction.signing.online_roles()
-            reason = "changes" if entries else "renew-all" if renew_all else None
-            reason = reason or needs_publication(offline, online, self.lifetimes, now)
-            if reason is None:
-                return None
-            bins = self._bins_to_sign(transaction, offline, online, entries, now=now, renew_all=renew_all)
-        draft = plan(
-            state=offline,
-            online=online,
-            bins=bins,
-            signers=self.signers,
-            lifetimes=self.lifetimes,
-            now=now,
-            new_snapshot=renew_all,
-        )
-        self._rehearse(draft, offline, online, entries, now)
-        # A crash here leaves nothing: no version was given out.
-        publication = self._commit(draft, online, entries, now, reason=reason)
-        # A crash from here on leaves a committed publication: `_recover` renders it again and carries on.
-        self._make_visible([(item.filename, item.data) for item in draft.signed], publication, entries)
-        return publication
 
     def next_due(self) -> datetime:
         """When something must be renewed, if nothing changes until then."""
+        now = self.clock.now()
+        return now if self._state is None else self._state.committed.next_due(self.lifetimes, now)
+
+    def _attempt(self, *, limit: int, renew_all: bool) -> Publication | None:
+        try:
+            return self._publish(limit=limit, renew_all=renew_all)
+        except OvertakenError:
+            # An import writes into the very bins of the first snapshot; nothing was committed, so try again later.
+            return None
+        except BaseException:
+            # What is remembered may no longer be what is committed.
+            self._state = None
+            raise
+
+    def _publish(self, *, limit: int, renew_all: bool) -> Publication | None:
+        self._held()
+        state = self._state = self._state or self._load()
+        now = self.clock.now()
+        _refuse_clock_behind(state.last_commit, now)
         with self.database.read() as transaction:
-            offline = self.trust.state(transaction)
-            online = transaction.signing.online_roles()
-        return next_due(offline, online, self.lifetimes, self.clock.now())
+            pending = transaction.journal.pending(limit=limit)
+            # What an import brought never makes an upload wait for long.
+            dirty = list(transaction.signing.dirty_bins(limit=_RIDERS if pending else _MANY))
+            state.refresh(transaction, self.trust)
+        layout = state.committed.offline.layout
+        good, faults = refuse_faulty(pending, layout)
+        if faults:
+            self._refuse(faults, now)
+        held_back, ended = self._still_held_back(now), state.committed.ended_families(now)
+        # What lies below ended metadata waits for the key holders; the rest does not.
+        entries = [entry for entry in good if entry.bin not in held_back and entry.bin.family not in ended]
+        dirty = [ref for ref in dirty if ref not in held_back and ref.family not in ended]
+        if renew_all:
+            state.to_renew = set(layout.refs())
+        plan = Plan(
+            committed=state.committed, signers=self.signers, lifetimes=self.lifetimes, now=whole_second(now)
+        )
+        maker = Maker(database=self.database, store=self.store, state=state, plan=plan, threads=self.threads)
+        if state.committed.missing:
+            return self._first(maker, now)
+        try:
+            return self._next(maker, entries, dirty, now, renew_all=renew_all)
+        except OvertakenError:
+            # An import is under way; what is rendered from the database can wait for its end.
+            return self._next(maker, entries, [], now, renew_all=renew_all)
+
+    def _first(self, maker: Maker, now: datetime) -> Publication | None:
+        """Publish bins that were never signed: a chunk of them, or the last with the first snapshot."""
+        maker.plan.refuse_if_ended()
+        made = maker.render(maker.plan.committed.missing, {}, room=self.batch_bytes)
+        if len(made.bins) < len(maker.plan.committed.missing):
+            draft = Draft(bins=tuple(made.bins), snapshot=None, timestamp=None)
+            return self._carry_out(draft, made, [], maker.state, now=now, reason="bins of the first snapshot")
+        return self._carry_out(
+            maker.plan.finish(made.bins), made, [], maker.state, now=now, reason="roles are missing"
+        )
+
+    def _next(
+        self,
+        maker: Maker,
+        entries: Sequence[JournalEntry],
+        dirty: Sequence[BinRef],
+        now: datetime,
+        *,
+        renew_all: bool,
+    ) -> Publication | None:
+        """Publish changes, bins that were loaded or are due, and whatever follows from them."""
+        state, committed = maker.state, maker.plan.committed
+        due = committed.needs_publication(self.lifetimes, now)
+        selection = Selection(committed=committed, limit=self.batch_bytes)
+        selection.take_changes(entries)
+        if due is not None:
+            maker.plan.refuse_if_ended()
+            selection.take_bins(committed.bins_due(self.lifetimes, now, limit=_MANY, fraction=RENEW_AT))
+        selection.render(dirty)
+        selection.take_bins(sorted(state.to_renew))
+        reason = "changes" if selection.entries else "renew-all" if state.to_renew else due
+        reason = reason or ("targets were loaded" if dirty else None)
+        if reason is None:
+            return None
+        maker.plan.refuse_if_ended()
+        if selection.bins or reason != "the timestamp is due":
+            selection.take_bins(committed.bins_due(self.lifetimes, now, limit=_RIDERS))
+        made = maker.make(selection)
+        draft = maker.plan.finish(made.bins, new_snapshot=renew_all)
+        return self._carry_out(draft, made, selection.entries, state, now=now, reason=reason)
 
     # --- the steps -----------------------------------------------------------------------------------------------
 
-    def _bins_to_sign(
-        self,
-        transaction: Transaction,
-        offline: OfflineState,
-        online: Mapping[str, OnlineRole],
-        entries: Sequence[JournalEntry],
-        *,
-        now: datetime,
-        renew_all: bool,
-    ) -> dict[BinRef, list[Target]]:
-        """The full new contents of every bin that changed or is due."""
-        refs = {entry.bin for entry in entries} | bins_due(offline, online, self.lifetimes, now)
-        if renew_all:
-            refs.update(offline.layout.refs())
-        contents = {
-            ref: {target.path: target for target in targets}
-            for ref, targets in transaction.signing.bins(refs).items()
-        }
-        for entry in entries:
-            if entry.change.target is None:
-                contents[entry.bin].pop(entry.change.path, None)
-            else:
-                contents[entry.bin][entry.change.path] = entry.change.target
-        return {ref: list(targets.values()) for ref, targets in contents.items()}
-
-    def _rehearse(
+    def _carry_out(
         self,
         draft: Draft,
-        offline: OfflineState,
-        online: Mapping[str, OnlineRole],
+        made: Made,
         entries: Sequence[JournalEntry],
-        now: datetime,
-    ) -> None:
-        timestamp = self.store.read(TIMESTAMP_FILE)
-        served = None
-        if SNAPSHOT in online:
-            served = self.store.read(f"{online[SNAPSHOT].version}.{SNAPSHOT}.json")
-        snapshot = served if draft.snapshot is None else draft.snapshot.data
-        if snapshot is None:
-            raise StoreError("The metadata store has lost the snapshot that its timestamp names.")
-        rehearse(
-            roots=[root.data for root in offline.roots],
-            offline={name: role.data for name, role in offline.delegated.items()},
-            previous=None if timestamp is None or served is None else (timestamp, served),
-            timestamp=draft.timestamp.data,
-            snapshot=snapshot,
-            bins={item.role.name: item.data for item in draft.bins},
-            expected={entry.change.path: entry.change.target for entry in entries},
-            layout=offline.layout,
-            now=now,
-        )
-
-    def _commit(
-        self,
-        draft: Draft,
-        online: Mapping[str, OnlineRole],
-        entries: Sequence[JournalEntry],
-        now: datetime,
+        state: PublisherState,
         *,
+        now: datetime,
         reason: str,
     ) -> Publication:
-        roles = [item.role for item in draft.signed]
-        snapshot = online[SNAPSHOT] if draft.snapshot is None else draft.snapshot.role
-        with self.database.write() as transaction:
-            lease = self._held()
-            transaction.leases.check(lease)
-            if transaction.signing.unpublished() is not None:
-                raise InternalError("A publication is committed and not published: recover first.")
-            publication_id = transaction.signing.add_publication(
-                epoch=lease.epoch,
-                snapshot_version=snapshot.version,
-                timestamp_version=draft.timestamp.role.version,
-                reason=reason,
-                changes=len(entries),
-                roles=[role.name for role in roles],
-                at=now,
-            )
-            transaction.signing.apply([(entry.bin, entry.change) for entry in entries])
-            transaction.signing.put_online_roles(roles, publication_id=publication_id)
-            transaction.journal.assign([entry.id for entry in entries], publication_id)
-            publication = transaction.signing.last_publication()
-        if publication is None or publication.id != publication_id:
-            raise InternalError("The publication just committed is not the newest.")
+        """Rehearse a draft, publish it, and remember what it changed."""
+        rehearse_draft(draft, state, entries, judge=self.judge, root_grace=self.root_grace, now=whole_second(now))
+        publication = self._carrier().carry_out(draft, made, state, entries, reason=reason, now=now)
+        state.committed.apply(item.role for item in draft.signed)
+        state.to_renew.difference_update(made.refs)
+        state.last_commit = now
+        if draft.timestamp is not None:
+            snapshot = state.served_snapshot() if draft.snapshot is None else draft.snapshot.data
+            state.served = (draft.timestamp.data, snapshot)
         return publication
 
-    def _make_visible(
-        self, files: Sequence[tuple[str, bytes]], publication: Publication, entries: Sequence[JournalEntry]
-    ) -> None:
-        """Store the files of a committed publication, move the timestamp, mark it published."""
+    # --- what is remembered --------------------------------------------------------------------------------------
+
+    def _load(self) -> PublisherState:
+        """Finish what is unfinished, then read everything."""
+        recovery = Recovery(database=self.database, store=self.store, trust=self.trust)
+        unfinished = recovery.refill()
+        if unfinished is not None:
+            self._carrier().make_visible(unfinished)
         with self.database.read() as transaction:
-            offline_items = transaction.signing.offline_metadata()
-        *versioned, (_, timestamp) = files
-        bins = [(name, data) for name, data in versioned if not name.endswith(f".{SNAPSHOT}.json")]
-        snapshot = [(name, data) for name, data in versioned if name.endswith(f".{SNAPSHOT}.json")]
-        self.store.create([*((item.filename, item.data) for item in offline_items), *bins])
-        # A crash here leaves bins that no snapshot names: recovery finds them equal and goes on.
-        self.store.create(snapshot)
-        # A crash here leaves a snapshot that no timestamp names; clients do not see it.
-        self._read_back(versioned)
-        self.store.move_timestamp(timestamp, epoch=self._held().epoch)
-        # A crash here leaves a publication that clients see and the database does not know as published:
-        # recovery finds the timestamp in place, equal, and marks it.
-        with self.database.write() as transaction:
-            transaction.leases.check(self._held())
-            _serve_pages(transaction, entries)
-            transaction.signing.mark_published(publication.id, at=self.clock.now())
-        log.info(
-            "published",
-            publication=publication.id,
-            snapshot=publication.snapshot_version,
-            timestamp_version=publication.timestamp_version,
-            changes=publication.changes,
-            reason=publication.reason,
+            state = PublisherState.load(transaction, self.trust)
+        committed = state.committed
+        if committed.timestamp is not None and committed.snapshot is not None:
+            timestamp = self.store.read(TIMESTAMP_FILE)
+            snapshot = self.store.read(f"{committed.snapshot.version}.{SNAPSHOT}.json")
+            if timestamp is None or snapshot is None:
+                raise StoreError("The metadata store has lost the snapshot that its timestamp names.")
+            state.served = (timestamp, snapshot)
+        return state
+
+    def _carrier(self) -> Carrier:
+        return Carrier(
+            database=self.database,
+            store=self.store,
+            clock=self.clock,
+            purges=self.purges,
+            lease=self._held(),
+            threads=self.threads,
         )
-
-    def _read_back(self, files: Iterable[tuple[str, bytes]]) -> None:
-        for name, data in files:
-            stored = self.store.read(name)
-            if stored is None or sha256_hex(stored) != sha256_hex(data):
-                raise StoreError(
-                    f"The metadata store does not hold {name} as it was written; nothing was published."
-                )
-
-    # --- recovery ------------------------------------------------------------------------------------------------
-
-    def _recover(self) -> None:
-        """Carry on where a predecessor stopped: finish its publication, and mend a store that lost files."""
-        with self.database.read() as transaction:
-            offline = self.trust.state(transaction)
-            online = transaction.signing.online_roles()
-            unfinished = transaction.signing.unpublished()
-            last = unfinished or transaction.signing.last_publication()
-            if last is None:
-                return
-            self._refuse_store_ahead(online)
-            stored = self.store.read(TIMESTAMP_FILE)
-            whole = stored is not None and sha256_hex(stored) == online[TIMESTAMP].sha256
-            if whole and unfinished is None:
-                return
-            # Where the timestamp is that of the last publication or of the one before, only the unfinished roles
-            # can be missing; a store that lost more gets every role again.
-            behind = stored is None or _version(stored) < online[TIMESTAMP].version - 1
-            names = list(online) if behind or unfinished is None else list(unfinished.roles)
-            files = self._render_again(transaction, offline, online, names)
-            entries = transaction.journal.taken_by(last.id)
-        log.warning("recovering", publication=last.id, roles=len(names), timestamp_in_place=whole)
-        self._make_visible(files, last, entries)
-
-    def _render_again(
-        self,
-        transaction: Transaction,
-        offline: OfflineState,
-        online: Mapping[str, OnlineRole],
-        names: Sequence[str],
-    ) -> list[tuple[str, bytes]]:
-        refs = {name: ref for name in names if (ref := offline.layout.parse_role(name)) is not None}
-        bins = transaction.signing.bins(set(refs.values()))
-        files = [
-            (f"{online[name].version}.{name}.json", render_bin_again(online[name], bins[ref]))
-            for name, ref in refs.items()
-        ]
-        if SNAPSHOT in names:
-            versions = snapshot_versions(offline, online)
-            data = render_snapshot_again(online[SNAPSHOT], versions, snapshot_lengths(online))
-            files.append((f"{online[SNAPSHOT].version}.{SNAPSHOT}.json", data))
-        files.append((TIMESTAMP_FILE, render_timestamp_again(online[TIMESTAMP], online[SNAPSHOT])))
-        return files
-
-    def _refuse_store_ahead(self, online: Mapping[str, OnlineRole]) -> None:
-        stored = self.store.read(TIMESTAMP_FILE)
-        if stored is None:
-            return
-        version = _version(stored)
-        if version > online[TIMESTAMP].version:
-            raise StoreError(
-                f"The metadata store is ahead of the database (timestamp {version} against "
-                f"{online[TIMESTAMP].version}): was a backup restored? Nothing is published until that is mended."
-            )
 
     def _held(self) -> Lease:
         if self._lease is None:
             raise InternalError("This publisher holds no lease.")
         return self._lease
 
+    def _refuse(self, faults: Mapping[int, str], now: datetime) -> None:
+        """Set changes aside that can never be published, so that they keep no other waiting."""
+        with self.database.write() as transaction:
+            transaction.leases.check(self._held())
+            transaction.journal.refuse(faults, at=now)
+        for number, fault in faults.items():
+            log.error("change refused", journal_entry=number, fault=fault)
 
-def _version(timestamp: bytes) -> int:
-    try:
-        return Metadata[Timestamp].from_bytes(timestamp).signed.version
-    except DeserializationError as error:
-        raise StoreError("The metadata store holds a timestamp that cannot be read.") from error
+    def _hold_back(self, error: InternalError) -> None:
+        """Leave out for a while what failed in one bin, so that the other changes go on."""
+        if isinstance(error, RehearsalFailed) and self.at_work:
+            with self.database.read() as transaction:
+                ref = self.trust.state(transaction).layout.parse_role(error.role)
+            if ref is not None:
+                self._held_back[ref] = self.clock.now() + _HOLD_BACK
+
+    def _still_held_back(self, now: datetime) -> set[BinRef]:
+        self._held_back = {ref: until for ref, until in self._held_back.items() if until > now}
+        return set(self._held_back)
 
 
-def _serve_pages(transaction: Transaction, entries: Sequence[JournalEntry]) -> None:
-    formats: dict[str, PageFormat] = {"index.html": "html", "index.v1.json": "json"}
-    for entry in entries:
-        name = parse_target(entry.change.path)
-        if name.kind == "page":
-            target = entry.change.target
-            served = None if target is None else ServedPage(sha256=target.sha256, length=target.length)
-            transaction.catalog.set_served_page(name.project, formats[name.filename], served)
+def _refuse_clock_behind(last_commit: datetime | None, now: datetime) -> None:
+    if last_commit is not None and now < last_commit - _CLOCK_PLAY:
+        raise OperatorError(
+            f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but the newest publication is of "
+            f"{last_commit:%Y-%m-%d %H:%M:%S} UTC: set it right. Until then nothing is signed, it would end "
+            "earlier than what clients hold."
+        )

@@ -2,14 +2,18 @@
 
 The run takes place outside any transaction, in a child that can do no harm. What it found is stored, the file
 moves where policy wants it, and the message is finished, in one transaction: a crash before it screens again,
-a crash after it has nothing left to do. An INCOMPLETE run is stored too, tried again a bounded number of times,
-and then means for the file what the operator chose; it is never clean.
+a crash after it has nothing left to do. Whoever lost the claim meanwhile stores nothing: another has it, and one
+screening counts. An INCOMPLETE run is stored too, tried again a bounded number of times (fewer where the same
+bytes would end so again), and then means for the file what the operator chose; it is never clean.
+
+Which checks run, and how far each may go, is where they stand in their life at that moment (`gate.lifecycle`);
+those that only watch are asked afterwards, in a message of their own (`gate.shadow`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -20,17 +24,27 @@ from gatehouse.catalog.distribution import parse_distribution_filename
 from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
 from gatehouse.core.clock import Clock
 from gatehouse.core.errors import OperatorError
+from gatehouse.gate.accept import lane_of
+from gatehouse.gate.lifecycle import Lifecycle
 from gatehouse.gate.policy import WhenScreeningFails, state_after
-from gatehouse.gate.ports import Database, Message, Screener, Transaction
+from gatehouse.gate.ports import Database, Message, RunKind, Screener, Transaction
 from gatehouse.gate.transitions import Transitions
 from gatehouse.malware.job import Job, Report, incomplete
+from gatehouse.malware.lifecycle import limited
 from gatehouse.malware.model import Kind, Outcome, Subject, Tier
 from gatehouse.malware.views import FileSummary
 
 log = structlog.get_logger(__name__)
 
-#: How often an INCOMPLETE screening is tried in all, and how long it rests before the next attempt.
+#: The outbox topic of what the checks in the shadow shall look at.
+SHADOW_FILE = "shadow-file"
+#: How often an INCOMPLETE screening is tried in all, and how often one that ran into a limit of its bytes alone: a
+#: second time, for a limit on processor time depends a little on the machine.
 MAX_ATTEMPTS = 3
+MAX_LASTING_ATTEMPTS = 2
+#: Claims after which a file is not tried any more: all that took it up ended without a word.
+MAX_CLAIMS = 8
+#: How long it rests before the next attempt.
 _REST = timedelta(seconds=2)
 _IN_PLAY = {FileState.ACCEPTED, FileState.PUBLISHED}
 
@@ -54,6 +68,7 @@ class Screen:
     blobs: BlobPaths
     clock: Clock
     screener: Screener
+    lifecycle: Lifecycle
     transitions: Transitions
     when_it_fails: WhenScreeningFails
     count: Callable[[Outcome, Tier], None]
@@ -67,17 +82,26 @@ class Screen:
     def _screen(self, message: Message) -> None:
         with self.database.read() as transaction:
             files = transaction.catalog.get_files([int(message.payload["file_id"])])
-            job = _job(transaction, files[0]) if files else None
+            job = job_for(transaction, files[0]) if files else None
+            plan = self.lifecycle.plan(transaction)
         if job is None or files[0].state not in _IN_PLAY or files[0].external_url is not None:
             with self.database.write() as transaction:
-                transaction.outbox.done([message.id])
+                if transaction.outbox.holds(message):
+                    transaction.outbox.done([message.id])
             return
         started_at = self.clock.now()
-        report = self._run(job, self.blobs.path_of(files[0].sha256))
+        job = replace(job, checks=plan.live)
+        if message.attempts > MAX_CLAIMS:
+            report = incomplete(job, f"whoever took it up ended without an answer, {MAX_CLAIMS} times")
+        else:
+            report = self._run(job, self.blobs.path_of(files[0].sha256))
+        report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))
         # A crash here loses the run and nothing else: the message is still claimed and comes back.
-        self._settle(message, files[0], report, started_at)
+        self._settle(message, files[0], report, started_at, watching=job if plan.shadow else None)
 
     def _run(self, job: Job, archive: Path) -> Report:
+        if not job.checks:
+            return incomplete(job, "no check is enabled, so nothing was looked at")
         try:
             return self.screener.screen(job, archive)
         except OperatorError as error:
@@ -90,14 +114,20 @@ class Screen:
             log.exception("a screening could not be run", filename=job.subject.filename)
             return incomplete(job, f"it could not be run: {type(error).__name__}")
 
-    def _settle(self, message: Message, file: File, report: Report, started_at: datetime) -> None:
+    def _settle(
+        self, message: Message, file: File, report: Report, started_at: datetime, *, watching: Job | None
+    ) -> None:
         now = self.clock.now()
         unfinished = report.outcome is Outcome.INCOMPLETE
-        again = unfinished and report.tier < Tier.HOLD and message.attempts < MAX_ATTEMPTS
+        attempts = MAX_LASTING_ATTEMPTS if report.lasting else MAX_ATTEMPTS
+        again = unfinished and report.tier < Tier.HOLD and message.attempts < attempts
         with self.database.write() as transaction:
             # A person who is deciding holds this lock too: what they decide is read below, not overrun; and two
             # screenings of one project do not meet on the desk.
             transaction.catalog.find_project(file.project, lock=True)
+            if not transaction.outbox.holds(message):
+                log.warning("another took up this screening; ours does not count", filename=file.filename)
+                return
             for screened in report.screened:
                 transaction.screening.add(
                     screened,
@@ -111,17 +141,24 @@ class Screen:
                 transaction.outbox.fail(message.id, reason, retry_at=now + _REST * message.attempts)
                 moved = []
             else:
-                moved = self._act(transaction, file, report, now)
+                moved = self._act(transaction, file, report, now, trigger=message.payload.get("trigger"))
+                if watching is not None:
+                    _ask_the_shadow(transaction, message, file, watching, now)
                 transaction.outbox.done([message.id])
         self.count(report.outcome, report.tier)
         self._tell(file, report, again=again)
         if moved:
             self.ring()
 
-    def _act(self, transaction: Transaction, file: File, report: Report, now: datetime) -> list[File]:
+    def _act(
+        self, transaction: Transaction, file: File, report: Report, now: datetime, *, trigger: object
+    ) -> list[File]:
         decision = transaction.screening.latest_decision(report.screened[0].subject)
         if decision is not None:
             # A person has decided on this very content; a screening informs people, it does not overrule them.
+            return []
+        if (trigger, file.state) == (RunKind.RETRO_HUNT.value, FileState.PUBLISHED) and report.tier < Tier.HOLD:
+            # What is out is taken back for what was found in it, not because it could not be read today.
             return []
         state = state_after(report.outcome, report.tier, self.when_it_fails)
         cause = "held" if state is FileState.HELD else "published"
@@ -162,7 +199,21 @@ def file_subject(file: File) -> Subject:
     )
 
 
-def _job(transaction: Transaction, file: File) -> Job | None:
+def _ask_the_shadow(transaction: Transaction, message: Message, file: File, job: Job, at: datetime) -> None:
+    transaction.outbox.add(
+        SHADOW_FILE,
+        {
+            "file_id": message.payload["file_id"],
+            "trigger": message.payload.get("trigger", "upload"),
+            "with_project": job.with_project,
+        },
+        at=at,
+        lane=lane_of(file.uploader),
+    )
+
+
+def job_for(transaction: Transaction, file: File) -> Job | None:
+    """The job of a file, with what of its release and project is due with it; None if it has no project."""
     project = transaction.catalog.find_project(file.project)
     if project is None:
         return None

@@ -7,7 +7,8 @@ import io
 import tarfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -15,31 +16,43 @@ from gatehouse.catalog.distribution import parse_distribution_filename
 from gatehouse.core.errors import CallerError
 from gatehouse.core.names import InvalidName, normalize_name
 from gatehouse.gate.ports import Screener
+from gatehouse.malware.difference import ReleaseSummary, difference, merged
+from gatehouse.malware.export.model import Exported, likeness
+from gatehouse.malware.export.osv import Malicious
 from gatehouse.malware.job import Job
-from gatehouse.malware.model import Finding, Kind, NotExamined, Outcome, Subject, Tier
+from gatehouse.malware.model import Classification, Kind, Outcome, Subject, Tier
 from gatehouse.malware.views import FileSummary
 
 SUFFIXES = (".whl", ".tar.gz", ".zip")
 _SOURCE_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArchiveResult:
-    """The result of one archive: file, release and project together.
+class Before:
+    """The release before, as its archives were screened: what is compared with it."""
 
-    `new` has, for each finding in order, whether the release before did not have it; empty without one.
-    """
+    def __init__(self, results: Iterable[Exported]) -> None:
+        """Take the results of all its archives, with their summaries."""
+        known = set()
+        summaries: dict[str, list[ReleaseSummary]] = {}
+        for result in results:
+            known |= {likeness(finding) for finding in result.findings}
+            if result.subject is not None and result.summary is not None:
+                summaries.setdefault(result.subject.name, []).append(result.summary)
+        self._known = frozenset(known)
+        self._summaries = {name: merged(of_project) for name, of_project in summaries.items()}
 
-    file: str
-    sha256: str
-    outcome: Outcome
-    tier: Tier
-    score: float
-    findings: tuple[Finding, ...]
-    not_examined: tuple[NotExamined, ...]
-    incomplete_reason: str | None
-    seconds: float
-    new: tuple[bool, ...] = ()
+    def summary_for(self, name: str) -> ReleaseSummary | None:
+        """What is known of the project of that name; a single project is taken for it, whatever its name."""
+        if len(self._summaries) == 1:
+            return next(iter(self._summaries.values()))
+        return self._summaries.get(name)
+
+    def marked(self, result: Exported) -> Exported:
+        """The result with each finding marked as new or as known from the release before.
+
+        The tier stays: what the release before did as well is no better for it.
+        """
+        return replace(result, new=tuple(likeness(finding) not in self._known for finding in result.findings))
 
 
 def archives_in(paths: Iterable[Path]) -> list[Path]:
@@ -64,7 +77,9 @@ def archives_in(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveResult:
+def screen_archive(
+    screener: Screener, path: Path, *, scratch: Path, before: Before | None = None, with_summary: bool = False
+) -> Exported:
     """Screen one archive, or one source folder as if it were an sdist.
 
     What cannot be read, or has no distribution's name, is INCOMPLETE with the reason: one bad file among many
@@ -74,6 +89,8 @@ def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveR
         screener: who runs the job.
         path: the archive or folder.
         scratch: where a folder may be packed; the caller removes it.
+        before: the release before, to compare with.
+        with_summary: whether to keep what the release after this one is compared with.
     """
     began = time.monotonic()
     sha256 = ""
@@ -81,53 +98,61 @@ def screen_archive(screener: Screener, path: Path, *, scratch: Path) -> ArchiveR
         archive = _packed(path, scratch) if path.is_dir() else path
         sha256 = _sha256(archive)
         job = _job(archive.name, sha256, archive.stat().st_size)
+        previous = None if before is None else before.summary_for(job.subject.name)
+        job = replace(job, previous=previous, with_summary=with_summary or before is not None)
     except OSError as error:
         return _unread(path, sha256, f"it cannot be read: {error.strerror}")
     except CallerError as error:
         return _unread(path, sha256, error.message)
     report = screener.screen(job, archive)
-    return ArchiveResult(
+    new = None if previous is None or report.summary is None else difference(previous, report.summary)
+    result = Exported(
         file=str(path),
+        subject=job.subject,
         sha256=sha256,
         outcome=report.outcome,
         tier=report.tier,
         score=max(each.score for each in report.screened),
         findings=tuple(finding for each in report.screened for finding in each.findings),
+        verdicts=tuple(verdict for each in report.screened for verdict in each.verdicts),
         not_examined=tuple(item for each in report.screened for item in each.not_examined),
         incomplete_reason=report.incomplete_reason,
         seconds=time.monotonic() - began,
+        summary=report.summary if with_summary else None,
+        difference=new,
     )
+    return result if before is None else before.marked(result)
 
 
-def _unread(path: Path, sha256: str, reason: str) -> ArchiveResult:
-    return ArchiveResult(
+def _unread(path: Path, sha256: str, reason: str) -> Exported:
+    return Exported(
         file=str(path),
+        subject=None,
         sha256=sha256,
         outcome=Outcome.INCOMPLETE,
         tier=Tier.NONE,
         score=0.0,
         findings=(),
+        verdicts=(),
         not_examined=(),
         incomplete_reason=reason,
         seconds=0.0,
     )
 
 
-def compared(result: ArchiveResult, previous: Iterable[ArchiveResult]) -> ArchiveResult:
-    """The result with each finding marked as new or as known from the release before.
-
-    The tier stays: what the release before did as well is no better for it.
-    """
-    known = {_likeness(finding) for each in previous for finding in each.findings}
-    new = tuple(_likeness(finding) not in known for finding in result.findings)
-    values = {name: getattr(result, name) for name in ArchiveResult.__dataclass_fields__ if name != "new"}
-    return ArchiveResult(**values, new=new)
-
-
-def _likeness(finding: Finding) -> tuple[str, str, str]:
-    """What a finding shares with itself in another version: the top folder and the line may differ."""
-    member = finding.member or ""
-    return finding.check, member.partition("/")[2] or member, finding.excerpt
+def malicious(result: Exported, now: datetime) -> Malicious | None:
+    """What a record of malicious packages says of a result; None if no check would hold it as malicious."""
+    verdicts = [
+        verdict
+        for verdict in result.verdicts
+        if verdict.tier >= Tier.HOLD and verdict.classification is Classification.MALICIOUS
+    ]
+    if result.subject is None or not verdicts:
+        return None
+    reason = f"{verdicts[0].check}: {verdicts[0].message}"
+    return Malicious(
+        subject=result.subject, since=now, changed=now, reviewed=False, reason=reason, findings=result.findings
+    )
 
 
 def _job(filename: str, sha256: str, size: int) -> Job:

@@ -1,6 +1,8 @@
 """What is handed out: the pages, files and targets that the index serves now.
 
-A page is served only when the timestamp that covers it has moved; the blob handed out is the blob signed.
+A page is served only when the timestamp that covers it has moved; the blob handed out is the blob signed. A file
+is served while the catalog calls it published: what is held or removed goes at once, although metadata that
+lists it stays until the next publication.
 """
 
 from __future__ import annotations
@@ -80,9 +82,11 @@ class Shelf:
                 return None
             if wanted in (None, target.sha256):
                 file = transaction.catalog.find_file(name.filename) if name.kind == "file" else None
+                if file is not None and file.state is not FileState.PUBLISHED:
+                    return None
                 external = None if file is None else file.external_url
                 return ServedFile(sha256=target.sha256, length=target.length, external_url=external)
-            if wanted is None or not transaction.journal.ever_held(plain, wanted):
+            if wanted is None or name.kind != "page" or not transaction.journal.ever_held(plain, wanted):
                 return None
         length = self.blobs.size(wanted)
         return None if length is None else ServedFile(sha256=wanted, length=length)

@@ -4,12 +4,15 @@ The rule that every story relies on: a file that enters `published` becomes a ta
 being one, and its project's pages are rendered anew in the same transaction. What moves between other states
 moves no page, so that a project of which nothing was ever published has none. Clients see none of it before the
 next publication, and then all of it.
+
+One thing does not wait for a publication: the bytes of a file that leaves `published` are handed out no more once
+the transaction is committed, and the caches in front are told at once, by the outbox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import get_args
@@ -19,16 +22,18 @@ from gatehouse.catalog.pages import render_page
 from gatehouse.core.errors import InternalError
 from gatehouse.core.names import PageFormat, file_target, page_target
 from gatehouse.gate.ports import Blobs, Transaction
+from gatehouse.gate.purge import Purges, files_key, project_key
 from gatehouse.gate.trust import Trust
 from gatehouse.tuf.model import Target, TargetChange
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transitions:
-    """Moves files and keeps pages and journal in step."""
+    """Moves files and keeps pages and journal in step. `purges` tells the caches what goes."""
 
     blobs: Blobs
     trust: Trust
+    purges: Purges = field(default_factory=Purges)
 
     def move(
         self,
@@ -67,6 +72,8 @@ class Transitions:
                 transaction.catalog.set_file_state([file.id for file in mine], to, at=at)
                 if to is FileState.PUBLISHED or any(file.state is FileState.PUBLISHED for file in mine):
                     self.refresh(transaction, project, at=at, changes=_target_changes(mine, to, cause))
+                if any(file.state is FileState.PUBLISHED for file in mine):
+                    self.purges.announce(transaction, [files_key(name), project_key(name)], at=at)
                 moved += mine
         return moved
 

@@ -6,7 +6,6 @@ from threading import Lock
 
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.ports import Transaction
-from gatehouse.tuf.model import OfflineMetadata
 from gatehouse.tuf.trusted import OfflineState
 
 
@@ -21,7 +20,7 @@ class Trust:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._items: list[OfflineMetadata] = []
+        self._marker = (0, 0)
         self._state: OfflineState | None = None
 
     def state(self, transaction: Transaction) -> OfflineState:
@@ -30,12 +29,12 @@ class Trust:
         Raises:
             NotInitialised: no key ceremony has taken place.
         """
-        items = transaction.signing.offline_metadata()
-        if not items:
+        # Versions are only ever added, so their number and the newest say whether there is anything new.
+        marker = transaction.signing.offline_marker()
+        if marker == (0, 0):
             raise NotInitialised("This repository has no trusted root yet: run `gatehouse init` first.")
-        # Superseded versions take part in the comparison only; parsing judges what is newest.
         with self._lock:
-            if self._state is None or items != self._items:
-                self._state = OfflineState.parse(items)
-                self._items = items
+            if self._state is None or marker != self._marker:
+                self._state = OfflineState.parse(transaction.signing.offline_metadata())
+                self._marker = marker
             return self._state

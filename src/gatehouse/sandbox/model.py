@@ -59,8 +59,3 @@ class Isolation:
     def network(self) -> bool:
         """Whether at least one layer keeps the network away; without, no job is run."""
         return self.namespaces or self.syscalls
-
-    @property
-    def filesystem(self) -> bool:
-        """Whether at least one layer keeps files away."""
-        return self.landlock > 0 or self.syscalls

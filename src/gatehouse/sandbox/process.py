@@ -29,10 +29,14 @@ class ZygoteProcess:
         self._control = control
         self._lock = threading.Lock()
         self._closed = False
+        self._retired = False
+        self._jobs = 0
         self.isolation = isolation
 
     @classmethod
-    def start(cls, *, limits: SandboxLimits, runner: str, folder: Path | None) -> Self:
+    def start(
+        cls, *, limits: SandboxLimits, runner: str, folder: Path | None, words: tuple[str, ...] = ()
+    ) -> Self:
         """Start one and wait until it serves.
 
         Raises:
@@ -40,7 +44,7 @@ class ZygoteProcess:
         """
         if sys.platform != "linux":
             raise SandboxUnavailable(f"the sandbox needs Linux, and this is {sys.platform}")
-        options = Options(parent=os.getpid(), runner=runner, folder=folder, limits=limits)
+        options = Options(parent=os.getpid(), runner=runner, folder=folder, limits=limits, words=words)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
@@ -75,15 +79,35 @@ class ZygoteProcess:
         return not self._closed and self._process.poll() is None
 
     def request(self, descriptors: list[int]) -> bool:
-        """Hand over a job's descriptors (`channel`); False if nobody takes it, and then it did not run."""
+        """Hand over a job's descriptors (`channel`); False if nobody takes it, and then it did not run.
+
+        Whoever handed one over calls `done` when the job has come to its end.
+        """
         with self._lock:
-            if self._closed:
+            if self._closed or self._retired:
                 return False
             try:
                 socket.send_fds(self._control, [REQUEST], descriptors)
             except OSError:
                 return False
+            self._jobs += 1
         return True
+
+    def done(self) -> None:
+        """A job that it took has come to its end."""
+        with self._lock:
+            self._jobs -= 1
+            last = self._retired and self._jobs == 0
+        if last:
+            self.close()
+
+    def retire(self) -> None:
+        """Take no more jobs, and end it when those that it took are done."""
+        with self._lock:
+            self._retired = True
+            idle = self._jobs == 0
+        if idle:
+            self.close()
 
     def kill(self) -> None:
         """End it at once; its children die with it."""

@@ -1,4 +1,4 @@
-"""What the children run: all checks of the registry, over one job.
+"""What the children run: all checks of the registry and of the packs that are named, over one job.
 
 The zygote prepares it once. A child can open no file, so everything that screening may ever import is imported
 beforehand: the whole screening wing, and every text encoding, since the package chooses those.
@@ -10,6 +10,7 @@ import codecs
 import encodings
 import importlib
 import pkgutil
+import time
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -45,16 +46,20 @@ def _look_up(name: str) -> None:
         return  # this build of Python goes without; a package that asks for it gets the same answer
 
 
-def prepare() -> Run:
+def prepare(*packs: str) -> Run:
     """Load everything; what screens a job.
+
+    Args:
+        packs: the distributions whose checks run too. One that is refused is left out: whoever names them loads
+            them as well, and says so.
 
     Raises:
         InvalidCheck: a check is not whole.
     """
     import_everything()
-    registry = Registry.load()
+    registry = Registry.load(packs)
 
     def run(job: Job, stream: BinaryIO, out_of_time: Callable[[], bool]) -> Report:
-        return service.run(job, stream, registry, out_of_time=out_of_time)
+        return service.run(job, stream, registry, out_of_time=out_of_time, cpu=time.process_time)
 
     return run

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from gatehouse.malware.job import Job, Report, incomplete
+from gatehouse.malware.model import Outcome
 from gatehouse.malware.strict_json import Malformed
 from gatehouse.malware.wire import job_to_bytes, report_from_bytes
 from gatehouse.sandbox.channel import STATUS, Exit
@@ -48,6 +49,14 @@ class _Ended:
     answer: bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failure:
+    """Why a job has no report, and whether the same bytes would end so again."""
+
+    reason: str
+    lasting: bool = False
+
+
 class ZygoteScreener:
     """Screens in isolated children, `slots` of them at once. Any thread may call it."""
 
@@ -58,6 +67,7 @@ class ZygoteScreener:
         limits: SandboxLimits = DEFAULT_LIMITS,
         runner: str = DEFAULT_RUNNER,
         folder: Path | None = None,
+        packs: tuple[str, ...] = (),
     ) -> None:
         """Nothing is started yet.
 
@@ -66,13 +76,18 @@ class ZygoteScreener:
             limits: what each job may use.
             runner: `module:function` of what prepares the screening; another one than the default is for tests.
             folder: where to import that from, if it is not installed.
+            packs: the distributions whose checks run beside Gatehouse's own.
         """
         self._slots = threading.BoundedSemaphore(slots)
         self._limits = limits
         self._runner = runner
         self._folder = folder
+        self._packs = packs
         self._lock = threading.Lock()
+        self._reloading = threading.Lock()
         self._process: ZygoteProcess | None = None
+        self._retired: list[ZygoteProcess] = []
+        self._generation = 1
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -89,12 +104,50 @@ class ZygoteScreener:
         """
         return self._zygote().isolation
 
+    @property
+    def generation(self) -> int:
+        """How often code was loaded for the jobs of now: 1 at first, one more with each `reload`."""
+        return self._generation
+
+    def reload(self, packs: tuple[str, ...] | None = None) -> int:
+        """Have later jobs run the code that is installed now; those in flight finish with what they had.
+
+        Which checks a job runs is the job's affair (`Job.checks`) and needs no reload; new code does, and other
+        packs do.
+
+        Args:
+            packs: the packs from now on; None leaves them as they are.
+
+        Returns:
+            The generation of the code from now on.
+
+        Raises:
+            SandboxUnavailable: nothing can be run with the new code; what ran before goes on.
+        """
+        with self._reloading:
+            wanted = self._packs if packs is None else packs
+            fresh = self._started(wanted)
+            with self._lock:
+                closed = self._closed
+                if not closed:
+                    old, self._process = self._process, fresh
+                    self._packs = wanted
+                    self._generation += 1
+                    self._retired = [each for each in (*self._retired, old) if each is not None and each.alive]
+        if closed:
+            fresh.close()
+            raise SandboxUnavailable("the sandbox is closed")
+        if old is not None:
+            old.retire()
+        return self._generation
+
     def close(self) -> None:
         """End the zygote and all children; jobs in flight end INCOMPLETE, later ones are refused."""
         with self._lock:
             self._closed = True
-            process, self._process = self._process, None
-        if process is not None:
+            processes = [*self._retired, *([] if self._process is None else [self._process])]
+            self._process, self._retired = None, []
+        for process in processes:
             process.close()
 
     def screen(self, job: Job, archive: Path) -> Report:
@@ -114,23 +167,24 @@ class ZygoteScreener:
             started = time.monotonic()
             outcome = self._outcome(job, archive)
             seconds = time.monotonic() - started
-        if isinstance(outcome, str):
-            outcome = incomplete(job, outcome)
-        return Report(screened=tuple(replace(item, seconds=seconds) for item in outcome.screened))
+        if isinstance(outcome, _Failure):
+            outcome = replace(incomplete(job, outcome.reason), lasting=outcome.lasting)
+        timed = tuple(replace(item, seconds=seconds) for item in outcome.screened)
+        return replace(outcome, screened=timed)
 
-    def _outcome(self, job: Job, archive: Path) -> Report | str:
+    def _outcome(self, job: Job, archive: Path) -> Report | _Failure:
         with ExitStack() as open_things:
             try:
                 archive_fd = _open_archive(archive)
             except OSError as error:
-                return f"its archive could not be opened: {error.strerror}"
+                return _Failure(reason=f"its archive could not be opened: {error.strerror}")
             open_things.callback(os.close, archive_fd)
             job_fd = os.memfd_create("job", os.MFD_CLOEXEC)
             open_things.callback(os.close, job_fd)
             try:
                 _write_all(job_fd, job_to_bytes(job))
             except Malformed:
-                return "its metadata could not be handed over"
+                return _Failure(reason="its metadata could not be handed over", lasting=True)
             readable, writable = os.pipe2(os.O_CLOEXEC)
             open_things.callback(os.close, readable)
             os.set_blocking(readable, False)
@@ -142,7 +196,10 @@ class ZygoteScreener:
                     process = self._hand_over([job_fd, archive_fd, writable, theirs.fileno()])
             finally:
                 os.close(writable)
-            ended = _Watch(ours, readable, limits=self._limits).wait(process.kill)
+            try:
+                ended = _Watch(ours, readable, limits=self._limits).wait(process.kill)
+            finally:
+                process.done()
         return self._judge(job, ended)
 
     def _hand_over(self, descriptors: list[int]) -> ZygoteProcess:
@@ -161,20 +218,25 @@ class ZygoteScreener:
                 self._process.close()
                 self._process = None
             if self._process is None:
-                self._process = ZygoteProcess.start(limits=self._limits, runner=self._runner, folder=self._folder)
+                self._process = self._started(self._packs)
             return self._process
 
-    def _judge(self, job: Job, ended: _Ended) -> Report | str:
+    def _started(self, packs: tuple[str, ...]) -> ZygoteProcess:
+        return ZygoteProcess.start(limits=self._limits, runner=self._runner, folder=self._folder, words=packs)
+
+    def _judge(self, job: Job, ended: _Ended) -> Report | _Failure:
         if ended.given_up is not None:
-            return ended.given_up
+            return _Failure(reason=ended.given_up)
         if ended.status is None:
-            return _ENDED
+            return _Failure(reason=_ENDED)
         if ended.status != Exit.ANSWERED:
             return _reason(ended.status, ended.answer, self._limits)
         try:
-            return report_from_bytes(ended.answer, job=job)
+            report = report_from_bytes(ended.answer, job=job)
         except Exception:  # noqa: BLE001 -- a child's bytes may be anything, and so may what reading them raises
-            return "its answer could not be read"
+            return _Failure(reason="its answer could not be read")
+        # Its child came to an end by itself, so what was left out was left out for what stands in the file.
+        return replace(report, lasting=report.outcome is Outcome.INCOMPLETE)
 
 
 class _Watch:
@@ -261,20 +323,21 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _reason(status: int, said: bytes, limits: SandboxLimits) -> str:
+def _reason(status: int, said: bytes, limits: SandboxLimits) -> _Failure:
     """Why a child that ended so has no answer, in plain words."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
-            return f"used more than {limits.cpu_seconds} s of processor time"
+            return _Failure(reason=f"used more than {limits.cpu_seconds} s of processor time", lasting=True)
         why = ": it tried what the sandbox forbids" if number == signal.SIGSYS else ""
-        return f"the child was killed by signal {number:d}{why}"
+        return _Failure(reason=f"the child was killed by signal {number:d}{why}", lasting=bool(why))
     code = os.WEXITSTATUS(status)
     if code == Exit.MEMORY:
-        return f"needed more than {limits.memory / MIB:g} MiB"
+        return _Failure(reason=f"needed more than {limits.memory / MIB:g} MiB", lasting=True)
     if code == Exit.UNCONFINED:
-        return "the child could not be confined, so it read nothing"
+        return _Failure(reason="the child could not be confined, so it read nothing")
     if code == Exit.FAULT:
         told = said[:_MAX_FAULT].decode("ascii", "replace")
-        return "the checks failed: " + "".join(sign if sign.isprintable() else "?" for sign in told)
-    return f"the child ended with status {code:d}"
+        shown = "".join(sign if sign.isprintable() else "?" for sign in told)
+        return _Failure(reason=f"the checks failed: {shown}", lasting=True)
+    return _Failure(reason=f"the child ended with status {code:d}")

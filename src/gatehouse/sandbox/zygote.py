@@ -43,18 +43,21 @@ class Options:
         runner: `module:function` of what prepares the screening; another one than the default is for tests.
         folder: a folder to import the runner from.
         limits: what a job may use.
+        words: what the runner is given: the packs of checks.
     """
 
     parent: int
     runner: str
     folder: Path | None
     limits: SandboxLimits
+    words: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """These options as a command line."""
         limits = self.limits
         words = [f"--parent={self.parent}", f"--runner={self.runner}", f"--seconds={limits.seconds}"]
         words += [f"--cpu-seconds={limits.cpu_seconds}", f"--memory={limits.memory}", f"--answer={limits.answer}"]
+        words += [f"--word={word}" for word in self.words]
         return words if self.folder is None else [*words, f"--folder={self.folder}"]
 
     @classmethod
@@ -64,6 +67,7 @@ class Options:
         parser.add_argument("--parent", type=int, required=True)
         parser.add_argument("--runner", required=True)
         parser.add_argument("--folder", type=Path)
+        parser.add_argument("--word", action="append", default=[])
         parser.add_argument("--seconds", type=float, required=True)
         parser.add_argument("--cpu-seconds", type=int, required=True)
         parser.add_argument("--memory", type=int, required=True)
@@ -72,7 +76,9 @@ class Options:
         limits = SandboxLimits(
             seconds=said.seconds, cpu_seconds=said.cpu_seconds, memory=said.memory, answer=said.answer
         )
-        return cls(parent=said.parent, runner=said.runner, folder=said.folder, limits=limits)
+        return cls(
+            parent=said.parent, runner=said.runner, folder=said.folder, limits=limits, words=tuple(said.word)
+        )
 
 
 class Zygote:
@@ -189,7 +195,7 @@ def _prepare(options: Options) -> Run:
     if options.folder is not None:
         sys.path.insert(0, str(options.folder))
     module, _, function = options.runner.partition(":")
-    return cast("Callable[[], Run]", getattr(importlib.import_module(module), function))()
+    return cast("Callable[..., Run]", getattr(importlib.import_module(module), function))(*options.words)
 
 
 def main(arguments: Sequence[str]) -> int:

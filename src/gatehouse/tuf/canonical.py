@@ -24,6 +24,7 @@ from gatehouse.tuf.model import Target
 SPEC_VERSION: Final = "1.0.31"
 
 _PATH = re.compile(r"[A-Za-z0-9._+!~/-]+", re.ASCII)
+_IN_PATHS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+!~/-"
 _ROLE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
 _SHA256_DIGITS = 64
@@ -49,6 +50,17 @@ def whole_second(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise InternalError("Metadata is signed at an aware moment.")
     return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Refuse paths that are not canonical as they stand; all at once, because there may be millions.
+
+    Raises:
+        InvalidName: one has characters outside the grammar of target paths, or none at all; the first is named.
+    """
+    if "".join(paths).encode("utf-8", "replace").translate(None, _IN_PATHS) or not all(paths):
+        wrong = next(path for path in paths if not _PATH.fullmatch(path))
+        raise InvalidName(f"Target path {wrong[:200]!r} has characters outside the grammar of target paths.")
 
 
 def target_entry(target: Target) -> bytes:
@@ -77,12 +89,17 @@ def targets_signed(version: int, expires: datetime, targets: Iterable[Target]) -
     for one, other in itertools.pairwise(ordered):
         if one.path == other.path:
             raise InternalError(f"Target {one.path} stands twice in one bin.")
-    body = b",".join(map(target_entry, ordered))
-    return (
-        f'{{"_type":"targets","expires":"{format_expiry(expires)}","spec_version":"{SPEC_VERSION}","targets":{{'.encode()
-        + body
-        + f'}},"version":{_version(version)}}}'.encode()
-    )
+    return bin_signed(version, expires, b",".join(map(target_entry, ordered)))
+
+
+def bin_signed(version: int, expires: datetime, body: bytes) -> bytes:
+    """The signed part of a bin around its entries, joined and in order: they are taken as they are.
+
+    Raises:
+        InternalError: the version or the expiry is out of range.
+    """
+    head = f'{{"_type":"targets","expires":"{format_expiry(expires)}","spec_version":"{SPEC_VERSION}","targets":{{'
+    return b"".join((head.encode(), body, f'}},"version":{_version(version)}}}'.encode()))
 
 
 def snapshot_signed(
@@ -99,20 +116,35 @@ def snapshot_signed(
     Raises:
         InternalError: a name, a version or a length is out of its grammar.
     """
-    # "-" sorts before ".", so the names are sorted as they are written: "bins-x.json" before "bins.json".
-    entries = sorted(
-        (f"{_role(name)}.json", _version(number), _stated(lengths, name)) for name, number in versions.items()
-    )
-    body = ",".join([f'"{name}":{{{stated}"version":{number}}}' for name, number, stated in entries])
-    return (
-        f'{{"_type":"snapshot","expires":"{format_expiry(expires)}","meta":{{{body}}},'
-        f'"spec_version":"{SPEC_VERSION}","version":{_version(version)}}}'
-    ).encode()
+    names = sorted(versions, key=snapshot_key)
+    body = b",".join([snapshot_entry(name, versions[name], lengths.get(name)) for name in names])
+    return listing_signed(version, expires, body)
 
 
-def _stated(lengths: Mapping[str, int], name: str) -> str:
-    """The length of a role as it stands in the snapshot, or nothing."""
-    return f'"length":{_version(lengths[name])},' if name in lengths else ""
+def snapshot_key(name: str) -> str:
+    """What a snapshot sorts a role by: "-" comes before ".", so "bins-x.json" before "bins.json"."""
+    return f"{name}.json"
+
+
+def snapshot_entry(name: str, version: int, length: int | None = None) -> bytes:
+    """The fragment of one role: `"<name>.json":{"length":…,"version":…}`, the length only where one is given.
+
+    Raises:
+        InternalError: the name, the version or the length is out of its grammar.
+    """
+    stated = "" if length is None else f'"length":{_version(length)},'
+    return f'"{_role(name)}.json":{{{stated}"version":{_version(version)}}}'.encode()
+
+
+def listing_signed(version: int, expires: datetime, body: bytes) -> bytes:
+    """The signed part of a snapshot around its entries, joined and in order: they are taken as they are.
+
+    Raises:
+        InternalError: the version or the expiry is out of range.
+    """
+    head = f'{{"_type":"snapshot","expires":"{format_expiry(expires)}","meta":{{'
+    tail = f'}},"spec_version":"{SPEC_VERSION}","version":{_version(version)}}}'
+    return b"".join((head.encode(), body, tail.encode()))
 
 
 def timestamp_signed(
@@ -143,7 +175,7 @@ def envelope(signed: bytes, signatures: Sequence[tuple[str, str]]) -> bytes:
         if not _HEX.fullmatch(keyid) or not _HEX.fullmatch(signature):
             raise InternalError(f"The signature of key {keyid[:80]!r} is not hexadecimal.")
     body = ",".join(f'{{"keyid":"{keyid}","sig":"{signature}"}}' for keyid, signature in signatures)
-    return f'{{"signatures":[{body}],"signed":'.encode() + signed + b"}"
+    return b"".join((f'{{"signatures":[{body}],"signed":'.encode(), signed, b"}"))
 
 
 def _path(target: Target) -> str:

@@ -31,6 +31,10 @@ class Target:
     length: int
 
 
+#: A target as its row has it: path, the SHA-256 as 32 bytes, length. A tuple, for where there are millions.
+RawTarget = tuple[str, bytes, int]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetChange:
     """A change of one target: `target` is its new content, None removes it. `cause` is a word for the journal."""

@@ -59,6 +59,14 @@ class MetadataStore(Protocol):
         """
         ...
 
+    def epoch(self) -> int:
+        """The newest epoch that has fenced the store; 0 before the first.
+
+        Raises:
+            StoreError: what the store keeps there is not an epoch.
+        """
+        ...
+
     def fence(self, epoch: int) -> None:
         """From now on refuse to move the timestamp for any epoch below this one.
 

@@ -80,6 +80,7 @@ def rehearse(
     expected: Mapping[str, Target | None],
     layout: BinLayout,
     now: datetime,
+    unseen: AbstractSet[str] = frozenset(),
 ) -> None:
     """Verify a publication as a fresh and as a resting client would.
 
@@ -93,6 +94,7 @@ def rehearse(
         expected: the targets that changed, by path; None: the target is gone. Their bins are among `bins`.
         layout: how many bins there are.
         now: the moment at which the clients look, aware.
+        unseen: bins that are signed anew too and not given, where the given ones are a sample.
 
     Raises:
         RehearsalFailed: it does not verify; nothing of it may become visible.
@@ -115,7 +117,7 @@ def rehearse(
         _rest(_Client.start(roots, now), previous, timestamp, snapshot)
     versions = {name.removesuffix(".json"): meta.version for name, meta in fresh.trusted.snapshot.meta.items()}
     _check_timestamp(fresh.trusted)
-    _check_progress(versions, previous, bins.keys() | offline.keys(), layout)
+    _check_progress(versions, previous, bins.keys() | offline.keys() | unseen, layout)
     _load_delegations(fresh, offline, bins, layout)
     for name, data in ((TIMESTAMP, timestamp), (SNAPSHOT, snapshot), *bins.items()):
         _check_canonical(name, data)

@@ -14,9 +14,11 @@ from wsgiref.types import WSGIApplication
 from pyramid.config import Configurator
 from pyramid.registry import Registry
 
+from gatehouse.web.check_metrics import CheckMetrics
 from gatehouse.web.metrics import GateMetrics, WebMetrics
 from gatehouse.web.replies import Reply
 from gatehouse.web.request import Request
+from gatehouse.web.surrogates import finish as finish_for_caches
 
 if TYPE_CHECKING:
     from gatehouse.wiring import Gatehouse
@@ -50,6 +52,7 @@ def make_app(gatehouse: Gatehouse) -> WSGIApplication:
     config = Configurator(package="gatehouse.web", exceptionresponse_view=None)
     config.registry[WebMetrics.KEY] = WebMetrics(gatehouse.metrics)
     gatehouse.metrics.register(GateMetrics(gatehouse.health))
+    gatehouse.metrics.register(CheckMetrics(gatehouse.lifecycle))
     config.add_request_method(lambda _request: gatehouse, "gatehouse", reify=True)
     config.add_response_adapter(lambda reply: reply, Reply)
     config.add_tween("gatehouse.web.app.finishing_tween")
@@ -68,6 +71,7 @@ def finishing_tween(handler: Callable[[Request], Reply], registry: Registry) -> 
         reply = handler(request)
         for name, value in _HEADERS.items():
             reply.headers.setdefault(name, value)
+        finish_for_caches(request, reply)
         if request.gatehouse.settings.public_url.startswith("https://"):
             reply.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         route = getattr(request, "matched_route", None)

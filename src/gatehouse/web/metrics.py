@@ -79,11 +79,35 @@ def _of_publications(overview: Overview) -> Iterator[Metric]:
     for role in overview.roles:
         expiry.add_metric([role.name], role.expires.timestamp())
     yield expiry
+    yield from _of_warnings(overview)
+    if last is not None and last.published_at is not None:
+        yield GaugeMetricFamily(
+            "gatehouse_last_publication_seconds",
+            "How long the newest publication took from its commit to its mark.",
+            (last.published_at - last.committed_at).total_seconds(),
+        )
+
+
+def _of_warnings(overview: Overview) -> Iterator[Metric]:
+    """Every role has a line, so that whoever watches knows a role that is well from one that is gone."""
+    levels = {role.name: 0 for role in overview.roles} | {
+        warning.role: int(warning.level) for warning in reversed(overview.warnings)
+    }
+    urgency = GaugeMetricFamily(
+        "gatehouse_role_urgency",
+        "How pressing it is that a role be renewed: 0 not, 1 notice, 2 warning, 3 critical.",
+        labels=["role"],
+    )
+    for role, level in levels.items():
+        urgency.add_metric([role], level)
+    yield urgency
 
 
 def _of_work(overview: Overview) -> Iterator[Metric]:
     pending = "Target changes that no publication has taken."
     yield GaugeMetricFamily("gatehouse_pending_changes", pending, overview.pending_changes)
+    refused = "Target changes that can never be published and were set aside; the log says why."
+    yield GaugeMetricFamily("gatehouse_refused_changes", refused, overview.refused_changes)
     waiting = "Messages in the outbox: work that waits or is under way."
     yield GaugeMetricFamily("gatehouse_outbox_messages", waiting, overview.waiting_messages)
     dead = "Messages that failed for good; the log says why."

@@ -1,7 +1,8 @@
 """Answers: small bodies, redirects, and blobs streamed from the store.
 
 A blob is handed to the server as a file (`wsgi.file_wrapper`), so that no thread waits for a slow reader. Its
-ETag is its SHA-256. No answer is ever compressed here: hashes cover bytes, and a proxy in front may compress.
+ETag is its SHA-256. A compressed form has an ETag of its own, for it is other bytes (RFC 9110 §8.8.3.3), and no
+ranges; which answers come compressed is said in `web.compressed`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from wsgiref.types import WSGIEnvironment
 import webob
 
 from gatehouse.core.errors import CallerError, NotFound, StoreError
-from gatehouse.gate.ports import Blobs
+from gatehouse.gate.ports import Blobs, Coding, Encoded
 from gatehouse.web.request import Request
 
 #: For what can never change under its address (RFC 8246).
@@ -69,6 +70,26 @@ def bytes_reply(
     if etag_matches(request, etag):
         return _not_modified(etag, cache_control)
     reply = _reply(body, content_type, charset)
+    reply.headers["ETag"] = etag
+    reply.headers["Cache-Control"] = cache_control
+    return reply
+
+
+def encoded_reply(
+    request: Request,
+    encoded: Encoded,
+    coding: Coding,
+    *,
+    content_type: str,
+    cache_control: str,
+    charset: str | None = None,
+) -> Reply:
+    """A compressed form, or 304 when the client has it."""
+    etag = f'"{encoded.of_sha256}-{coding}"'
+    if etag_matches(request, etag):
+        return _not_modified(etag, cache_control)
+    reply = _reply(encoded.data, content_type, charset)
+    reply.headers["Content-Encoding"] = coding
     reply.headers["ETag"] = etag
     reply.headers["Cache-Control"] = cache_control
     return reply

@@ -1,26 +1,48 @@
-"""The loops that run beside the web in one process: admission, screening and the publisher."""
+"""The loops that run beside the web in one process: admission, screening, the publisher, compression, purges.
+
+With a broker, uploads are screened by workers elsewhere (`standalone`), and a loop here wakes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import structlog
 
-from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE
-from gatehouse.gate.screen import Screen
-from gatehouse.sandbox.model import SandboxUnavailable
-from gatehouse.sandbox.screener import ZygoteScreener
-from gatehouse.wiring import Gatehouse, build_publisher, build_screen, build_screener
+from gatehouse.gate.accept import ADMIT_FILE
+from gatehouse.gate.bell import Bell
+from gatehouse.gate.keep.sweep import DISCARD
+from gatehouse.settings import Settings
+from gatehouse.wiring import (
+    Gatehouse,
+    build_discard,
+    build_keeper,
+    build_publisher,
+    holder,
+)
+from gatehouse.worker.checks import JudgeLoop
+from gatehouse.worker.encoding import EncodingLoop
+from gatehouse.worker.keeper import KeeperLoop
 from gatehouse.worker.loop import Loop
 from gatehouse.worker.outbox import OutboxLoop
 from gatehouse.worker.publisher import PublisherLoop
+from gatehouse.worker.purging import PurgeLoop
+from gatehouse.worker.screening import (
+    TOPICS,
+    claim_time,
+    other_loops,
+    running,
+    sandbox_fault,
+    sandboxed,
+    screening_loops,
+)
+from gatehouse.worker.standalone import import_celery
+from gatehouse.worker.waking import WakeLoop
 
 log = structlog.get_logger(__name__)
 
-#: What a screening may take besides reading the file: waiting for a slot, storing what was found.
-_CLAIM_MARGIN = timedelta(seconds=20)
 _SWEEP_MARGIN = timedelta(minutes=1)
 
 
@@ -40,68 +62,57 @@ def working(gatehouse: Gatehouse, *, alone: bool) -> Iterator[None]:
         # Whoever claimed anything before this process is dead: its claims need not run out.
         with gatehouse.database.write() as transaction:
             transaction.outbox.unclaim()
-    with build_screener(gatehouse.settings) as screener:
-        _start(screener)
-        loops = _loops(gatehouse, build_screen(gatehouse, screener), steal=alone)
-        probes = [lambda: _sandbox_fault(screener), *map(_probe, loops)]
-        gatehouse.health.faults.extend(probes)
-        for loop in loops:
-            loop.start()
-        try:
-            yield
-        finally:
-            for loop in loops:
-                loop.stop()
-            for probe in probes:
-                gatehouse.health.faults.remove(probe)
+            transaction.runs.unclaim()
+    loops = _loops(gatehouse, steal=alone)
+    if gatehouse.settings.broker_url:
+        loops.append(_waking(gatehouse))
+    with ExitStack() as stack:
+        if not _screens(gatehouse.settings):
+            gatehouse.lifecycle.sync()
+            stack.enter_context(running(gatehouse, loops, gatehouse.lifecycle.fault))
+        else:
+            screener = stack.enter_context(sandboxed(gatehouse))
+            loops += [*screening_loops(gatehouse, screener)] if not gatehouse.settings.broker_url else []
+            loops += other_loops(gatehouse, screener)
+            stack.enter_context(
+                running(gatehouse, loops, lambda: sandbox_fault(screener), gatehouse.lifecycle.fault)
+            )
+        yield
 
 
-def _start(screener: ZygoteScreener) -> None:
-    """Start the sandbox now, so that what is wrong with it shows at the start and not with the first upload."""
-    try:
-        isolation = screener.start()
-    except SandboxUnavailable as error:
-        # Uploads are taken all the same; their screenings are INCOMPLETE, and the operator chose what that means.
-        log.warning("nothing can be screened", reason=error.message)
-    else:
-        log.info(
-            "sandbox",
-            network_namespace=isolation.namespaces,
-            landlock=isolation.landlock,
-            seccomp=isolation.syscalls,
-        )
+def _screens(settings: Settings) -> bool:
+    """Whether this process needs a sandbox: for uploads that no broker hands to others, or for runs."""
+    return settings.backfill_slots > 0 or (settings.screening_slots > 0 and not settings.broker_url)
 
 
-def _sandbox_fault(screener: ZygoteScreener) -> str | None:
-    try:
-        screener.start()
-    except SandboxUnavailable as error:
-        return f"Nothing can be screened: {error.message}"
-    return None
+def _waking(gatehouse: Gatehouse) -> Loop:
+    """The loop that wakes workers elsewhere."""
+    settings = gatehouse.settings
+    celery_app = import_celery()
+
+    # It works on nothing, and asks what those would claim who do.
+    def due(limit: int) -> list[int]:
+        with gatehouse.database.read() as transaction:
+            return transaction.outbox.due(TOPICS, limit=limit, now=gatehouse.clock.now())
+
+    return WakeLoop(
+        due=due,
+        waker=celery_app.Broker(celery_app.make_app(settings.broker_url, claim=claim_time(settings))),
+        bell=gatehouse.waking_bell,
+        count=lambda outcome: gatehouse.wakes.labels(outcome).inc(),
+    )
 
 
-def _loops(gatehouse: Gatehouse, screen: Screen, *, steal: bool) -> Sequence[Loop]:
+def _loops(gatehouse: Gatehouse, *, steal: bool) -> list[Loop]:
+    """What a server does whoever screens."""
     settings = gatehouse.settings
     admission = OutboxLoop(
         "admission",
         database=gatehouse.database,
         clock=gatehouse.clock,
-        handlers={ADMIT_FILE: gatehouse.admit},
+        handlers={ADMIT_FILE: gatehouse.admit, DISCARD: build_discard(gatehouse)},
         bell=gatehouse.outbox_bell,
     )
-    # One message a loop: a file that takes long to read keeps no other waiting.
-    screening = [
-        OutboxLoop(
-            f"screening-{number}",
-            database=gatehouse.database,
-            clock=gatehouse.clock,
-            handlers={SCREEN_FILE: screen},
-            bell=bell,
-            batch=1,
-            claim=settings.screening_seconds + _CLAIM_MARGIN,
-        )
-        for number, bell in enumerate(gatehouse.screening_bells, start=1)
-    ]
     publisher = PublisherLoop(
         publisher=build_publisher(gatehouse),
         clock=gatehouse.clock,
@@ -109,8 +120,24 @@ def _loops(gatehouse: Gatehouse, screen: Screen, *, steal: bool) -> Sequence[Loo
         bell=gatehouse.publisher_bell,
         steal=steal,
     )
-    return [admission, *screening, publisher]
+    keeper = KeeperLoop(build_keeper(gatehouse), steal=steal)
+    compression = EncodingLoop(
+        database=gatehouse.database, store=gatehouse.metadata_store, encodings=gatehouse.metadata_encodings
+    )
+    judge = JudgeLoop(lifecycle=gatehouse.lifecycle, timetable=gatehouse.timetable, holder=holder(), bell=Bell())
+    return [admission, publisher, compression, keeper, judge, *_purging(gatehouse)]
 
 
-def _probe(loop: Loop) -> Callable[[], str | None]:
-    return lambda: loop.fault
+def _purging(gatehouse: Gatehouse) -> list[Loop]:
+    """The loop that tells the caches in front, if there are any."""
+    if gatehouse.purger is None:
+        return []
+    return [
+        PurgeLoop(
+            database=gatehouse.database,
+            clock=gatehouse.clock,
+            purger=gatehouse.purger,
+            bell=gatehouse.purge_bell,
+            count=lambda outcome: gatehouse.purge_runs.labels(outcome).inc(),
+        )
+    ]

@@ -1,38 +1,23 @@
-"""The outbox loop: claims messages and hands them to the story that their topic names."""
+"""The outbox loop: the engine that needs no broker. It looks for messages when it is rung, and each second."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Protocol
-
-import structlog
 
 from gatehouse.core.clock import Clock
 from gatehouse.gate.bell import Bell
-from gatehouse.gate.ports import Database, Message
+from gatehouse.gate.ports import Database
 from gatehouse.worker.loop import Loop
+from gatehouse.worker.tasks import BATCH, CLAIM, MAX_ATTEMPTS, Handler, Tasks
 
-log = structlog.get_logger(__name__)
+__all__ = ["MAX_ATTEMPTS", "Handler", "OutboxLoop"]
 
-BATCH = 100
-MAX_ATTEMPTS = 10
-CLAIM = timedelta(seconds=30)
 _SWEEP_SECONDS = 1.0
-_FIRST_RETRY = timedelta(seconds=1)
-_LONGEST_RETRY = timedelta(minutes=10)
-
-
-class Handler(Protocol):
-    """Does the work of a batch of messages and finishes them, in one transaction of its own."""
-
-    def __call__(self, messages: list[Message]) -> None:
-        """Do the work, or raise and have done nothing."""
-        ...
 
 
 class OutboxLoop(Loop):
-    """Empties the outbox. What fails is tried again, alone, later; what fails for good stays as a dead letter."""
+    """Empties the outbox of some topics."""
 
     def __init__(
         self,
@@ -57,11 +42,7 @@ class OutboxLoop(Loop):
             claim: how long a claim lasts; longer than any handler takes.
         """
         super().__init__(name, bell)
-        self._database = database
-        self._clock = clock
-        self._handlers = handlers
-        self._batch = batch
-        self._claim = claim
+        self._tasks = Tasks(database=database, clock=clock, handlers=handlers, claim=claim, batch=batch)
 
     def round(self) -> float:
         """Work until nothing is due."""
@@ -69,34 +50,11 @@ class OutboxLoop(Loop):
             pass
         return _SWEEP_SECONDS
 
+    def stop(self, seconds: float = 10.0) -> None:
+        """Finish the round under way and end; what takes longer than that is given back."""
+        super().stop(seconds)
+        self._tasks.release()
+
     def work_once(self) -> int:
         """Claim one batch and work on it; how many messages it had."""
-        now = self._clock.now()
-        with self._database.read() as transaction:
-            waiting, _ = transaction.outbox.count()
-        if not waiting:
-            return 0
-        with self._database.write() as transaction:
-            messages = transaction.outbox.claim(set(self._handlers), limit=self._batch, now=now, lease=self._claim)
-        for topic in sorted({message.topic for message in messages}):
-            self._handle(topic, [message for message in messages if message.topic == topic])
-        return len(messages)
-
-    def _handle(self, topic: str, messages: list[Message]) -> None:
-        try:
-            self._handlers[topic](messages)
-        except Exception as error:  # noqa: BLE001 -- one bad message must not stop the others
-            if len(messages) > 1:
-                # One of them is at fault; each alone shows which.
-                for message in messages:
-                    self._handle(topic, [message])
-                return
-            self._fail(messages[0], error)
-
-    def _fail(self, message: Message, error: Exception) -> None:
-        last = message.attempts >= MAX_ATTEMPTS
-        wait = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (message.attempts - 1))
-        log.error("message failed", message=message.id, topic=message.topic, last=last, exc_info=error)
-        with self._database.write() as transaction:
-            retry_at = None if last else self._clock.now() + wait
-            transaction.outbox.fail(message.id, f"{type(error).__name__}: {error}", retry_at=retry_at)
+        return self._tasks.work_once()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gatehouse.tuf.bins import BinLayout
 from gatehouse.tuf.model import BinRef
-from gatehouse.tuf.plan import needs_publication, render_bin_again, snapshot_versions
+from gatehouse.tuf.render import entries_body, render_again
 from tests.support.tuf_repository import Repository
 
 paths = st.sampled_from([f"files/p{number}/p.zip" for number in range(6)] + ["simple/p/index.html"])
@@ -45,12 +45,10 @@ def test_publications_follow_from_each_other(todo: list[tuple[str, list[tuple[st
         assert all(item.role.expires > repository.now for item in draft.signed)
         assert changed <= {repository.layout.parse_role(item.role.name) for item in draft.bins}
         assert draft.signed[-1].role.name == "timestamp"
-        assert needs_publication(repository.state, repository.online, repository.lifetimes, repository.now) is None
+        assert repository.committed.needs_publication(repository.lifetimes, repository.now) is None
     online = repository.online
     for ref in repository.layout.refs():
         role = online[repository.layout.role_name(ref)]
         file = repository.files[f"metadata/{role.version}.{role.name}.json"]
-        assert render_bin_again(role, repository.contents(ref)) == file
-    assert set(snapshot_versions(repository.state, online)) >= {
-        repository.layout.role_name(ref) for ref in repository.layout.refs()
-    }
+        assert render_again(role, entries_body(repository.body(ref))) == file
+    assert repository.committed.names() >= {repository.layout.role_name(ref) for ref in repository.layout.refs()}

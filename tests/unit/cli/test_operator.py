@@ -69,7 +69,10 @@ def test_doctor_finds_everything_well(home: Path) -> None:
     result = run(home, "doctor")
     assert result.exit_code == 0
     named = [line.split(":")[0] for line in result.output.splitlines()]
-    assert named == [f"ok     {part}" for part in ("database", "blobs", "metadata", "keys", "freshness")]
+    assert named == [
+        f"ok     {part}"
+        for part in ("database", "blobs", "metadata", "keys", "checks", "sandbox", "broker", "freshness")
+    ]
 
 
 def test_doctor_names_a_key_that_is_gone(home: Path) -> None:

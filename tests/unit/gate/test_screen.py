@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
+from gatehouse.gate.accept import SCREEN_FILE
 from gatehouse.gate.decide import standing_of
 from gatehouse.gate.ports import Action, Decision
-from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject
-from gatehouse.malware.job import Job, Report
+from gatehouse.gate.screen import MAX_ATTEMPTS, MAX_CLAIMS, MAX_LASTING_ATTEMPTS, file_subject
+from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.model import Kind, Outcome, Subject, Tier
+from gatehouse.wiring import build_screen
 from tests.support.distributions import build_sdist, build_wheel
 from tests.support.house import HandClock, House, house
 from tests.support.tuf_client import Client
@@ -367,3 +370,62 @@ def test_a_first_file_that_is_deleted_before_its_screening_spares_its_project_no
     home.upload(build_wheel("example", "3.0"), authority=authority)
     home.screen()
     assert [job.with_project for job in home.judge.jobs] == [True, False]
+
+
+def test_what_the_same_bytes_would_end_in_again_is_tried_once_more_and_not_twice(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+
+        def spent(job: Job, archive: Path) -> Report:
+            del archive
+            return replace(incomplete(job, "used more than 20 s of processor time"), lasting=True)
+
+        home.judge.screen = spent  # type: ignore[method-assign] # a judge that knows one answer
+        file = home.wheel().file
+        runs = 0
+        while home.screen():
+            runs += 1
+            clock.advance(timedelta(minutes=1))
+        with home.gatehouse.database.read() as transaction:
+            assert transaction.screening.count_screenings(file_subject(file)) == runs == MAX_LASTING_ATTEMPTS
+        assert home.file(WHEEL).state is FileState.HELD
+
+
+def test_who_lost_the_claim_stores_nothing_and_moves_nothing(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        file = home.wheel().file
+        database = home.gatehouse.database
+        lease = timedelta(seconds=30)
+        with database.write() as transaction:
+            late = transaction.outbox.claim({SCREEN_FILE}, limit=1, now=clock.now(), lease=lease)
+        clock.advance(timedelta(minutes=1))
+        with database.write() as transaction:
+            ours = transaction.outbox.claim({SCREEN_FILE}, limit=1, now=clock.now(), lease=lease)
+        story = build_screen(home.gatehouse, home.judge)
+        story(late)
+        assert home.file(WHEEL).state is FileState.ACCEPTED
+        story(ours)
+        story(late)
+        assert home.file(WHEEL).state is FileState.PUBLISHED
+        with database.read() as transaction:
+            assert transaction.screening.count_screenings(file_subject(file)) == 1
+
+
+def test_a_file_that_everybody_dies_of_ends_incomplete_without_another_try(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        file = home.wheel().file
+        for _ in range(MAX_CLAIMS):
+            with home.gatehouse.database.write() as transaction:
+                assert transaction.outbox.claim(
+                    {SCREEN_FILE}, limit=1, now=clock.now(), lease=timedelta(seconds=1)
+                )
+            clock.advance(timedelta(seconds=2))
+        assert home.screen() == 1
+        assert home.judge.jobs == []
+        assert home.file(WHEEL).state is FileState.HELD
+        with home.gatehouse.database.read() as transaction:
+            record = transaction.screening.latest(file_subject(file))
+    assert record is not None
+    assert "ended without an answer" in str(record.screened.incomplete_reason)

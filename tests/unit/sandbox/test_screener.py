@@ -64,6 +64,16 @@ def test_a_child_that_fails_leaves_its_job_incomplete(
     assert screened.incomplete_reason == reason
 
 
+@pytest.mark.parametrize(
+    ("what", "lasting"),
+    [("spin", True), ("allocate", True), ("raise", True), ("segfault", False), ("terminate", False)],
+)
+def test_a_limit_of_the_bytes_alone_is_told_from_what_another_attempt_may_mend(
+    screener: ZygoteScreener, archive: Path, *, what: str, lasting: bool
+) -> None:
+    assert screener.screen(job(what), archive).lasting is lasting
+
+
 @pytest.mark.parametrize(("what", "kind"), [("raise", "ValueError"), ("exit", "SystemExit")])
 def test_an_exception_is_told_by_kind_and_place_and_never_in_the_packages_words(
     screener: ZygoteScreener, archive: Path, what: str, kind: str

@@ -13,22 +13,21 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 from gatehouse.core.digests import sha256_hex
 from gatehouse.core.errors import InternalError, OperatorError
 from gatehouse.tuf.bins import BinLayout
+from gatehouse.tuf.canonical import target_entry
+from gatehouse.tuf.committed import Committed
 from gatehouse.tuf.model import BinRef, Family
-from gatehouse.tuf.plan import (
-    Draft,
-    OfflineExpired,
-    OnlineSigners,
-    bins_due,
-    needs_publication,
-    next_due,
-    plan,
-    render_bin_again,
-    render_snapshot_again,
-    render_timestamp_again,
-    snapshot_versions,
+from gatehouse.tuf.plan import Draft, OfflineExpired, OnlineSigners, plan
+from gatehouse.tuf.render import entries_body, listing_body, render_again, timestamp_body
+from gatehouse.tuf.roles import JITTER, Lifetimes, jittered
+from tests.support.tuf_repository import (
+    LAYOUT,
+    START,
+    Repository,
+    fixed_keys,
+    fixed_signer,
+    target,
+    timestamp_of,
 )
-from gatehouse.tuf.roles import Lifetimes
-from tests.support.tuf_repository import LAYOUT, START, Repository, fixed_keys, fixed_signer, target
 
 FILE, PAGE = "files/spam/spam-1.0.tar.gz", "simple/spam/index.html"
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -47,7 +46,11 @@ def names(draft: Draft) -> list[str]:
 
 
 def needed(repository: Repository) -> str | None:
-    return needs_publication(repository.state, repository.online, repository.lifetimes, repository.now)
+    return repository.committed.needs_publication(repository.lifetimes, repository.now)
+
+
+def due(repository: Repository, limit: int = 100) -> list[BinRef]:
+    return repository.committed.bins_due(repository.lifetimes, repository.now, limit=limit)
 
 
 def snapshot_of(draft: Draft) -> Snapshot:
@@ -81,7 +84,7 @@ def test_a_change_signs_its_bin_the_snapshot_and_the_timestamp(repository: Repos
 
 def test_the_timestamp_names_its_snapshot_whole(repository: Repository) -> None:
     for draft in (repository.draft({repository.put(FILE)}), repository.draft()):
-        meta = Metadata[Timestamp].from_bytes(draft.timestamp.data).signed.snapshot_meta
+        meta = Metadata[Timestamp].from_bytes(timestamp_of(draft).data).signed.snapshot_meta
         data = repository.snapshot() if draft.snapshot is None else draft.snapshot.data
         assert (meta.length, meta.hashes) == (len(data), {"sha256": sha256_hex(data)})
         assert meta.version == Metadata[Snapshot].from_bytes(data).signed.version
@@ -92,7 +95,6 @@ def test_without_a_change_the_timestamp_is_renewed_alone(repository: Repository)
 
     assert names(draft) == ["timestamp"]
     assert draft.snapshot is None
-    assert draft.immutable == ()
 
 
 def test_a_snapshot_can_be_asked_for(repository: Repository) -> None:
@@ -102,22 +104,21 @@ def test_a_snapshot_can_be_asked_for(repository: Repository) -> None:
 def test_the_record_of_a_role_is_that_of_its_file(repository: Repository) -> None:
     for item in repository.draft({repository.put(FILE)}).signed:
         assert (item.role.sha256, item.role.length) == (sha256_hex(item.data), len(item.data))
-        assert item.role.expires == START + DAY
+        life = jittered(DAY, item.role.name) if "bin" in item.role.name else DAY
+        assert item.role.expires == START + life
         assert len(item.role.signatures) == 1
 
 
 def test_microseconds_of_the_clock_do_not_reach_the_metadata(repository: Repository) -> None:
     repository.advance(timedelta(microseconds=999_999))
 
-    assert repository.draft().timestamp.role.expires == START + DAY
+    assert timestamp_of(repository.draft()).role.expires == START + DAY
 
 
 def test_a_clock_without_a_zone_is_refused(repository: Repository) -> None:
-    state = repository.state
     with pytest.raises(InternalError, match="aware"):
         plan(
-            state=state,
-            online=repository.online,
+            committed=repository.committed,
             bins={},
             signers=repository.signers,
             lifetimes=repository.lifetimes,
@@ -153,28 +154,12 @@ def test_a_key_that_is_not_authorised_signs_nothing(repository: Repository, role
         repository.draft({repository.put(FILE)})
 
 
-def test_a_target_in_the_wrong_bin_is_refused(repository: Repository) -> None:
-    ref = LAYOUT.bin_of(FILE)
-    wrong = BinRef(family=Family.FILES, index=(ref.index + 1) % 8)
-
-    with pytest.raises(InternalError, match="which is not its bin"):
-        plan(
-            state=repository.state,
-            online=repository.online,
-            bins={wrong: [target(FILE)]},
-            signers=repository.signers,
-            lifetimes=repository.lifetimes,
-            now=START,
-        )
-
-
 def test_a_publication_that_leaves_a_bin_out_is_refused() -> None:
     repository = Repository()
     with pytest.raises(InternalError, match="11 bins would not exist"):
         plan(
-            state=repository.state,
-            online={},
-            bins={LAYOUT.bin_of(FILE): []},
+            committed=repository.committed,
+            bins={LAYOUT.bin_of(FILE): b""},
             signers=repository.signers,
             lifetimes=repository.lifetimes,
             now=START,
@@ -202,7 +187,7 @@ def test_nothing_outlives_the_offline_metadata_that_it_rests_on() -> None:
     draft = repository.publish()
 
     assert {item.role.expires for item in draft.bins} == {START + timedelta(hours=10)}
-    assert draft.timestamp.role.expires == START + timedelta(hours=20)
+    assert timestamp_of(draft).role.expires == START + timedelta(hours=20)
     assert snapshot_of(draft).expires == START + timedelta(hours=20)
 
 
@@ -261,9 +246,7 @@ def test_bins_of_a_key_that_is_no_longer_authorised_are_due(repository: Reposito
 
     repository.add_offline([repository.resign("simple-bins", drop)])
     assert needed(repository) == "bins are due"
-    assert bins_due(repository.state, repository.online, repository.lifetimes, START) == {
-        *LAYOUT.refs(Family.SIMPLE)
-    }
+    assert due(repository) == [*LAYOUT.refs(Family.SIMPLE)]
     repository.signers = replace(repository.signers, bins=fixed_signer("spare"))
     repository.publish()
     assert needed(repository) is None
@@ -272,26 +255,58 @@ def test_bins_of_a_key_that_is_no_longer_authorised_are_due(repository: Reposito
 # --- when ------------------------------------------------------------------------------------------------------
 
 
-def test_bins_ride_along_from_four_fifths_of_their_life(repository: Repository) -> None:
-    repository.advance(DAY * 0.8 - SECOND)
-    assert names(repository.draft()) == ["timestamp"]
-    repository.advance(SECOND)
-    assert needed(repository) is None
-    assert len(repository.draft().bins) == LAYOUT.count()
+def test_bins_ride_along_late_in_their_life_and_not_all_at_once(repository: Repository) -> None:
+    ends = {ref: repository.online[LAYOUT.role_name(ref)].expires for ref in LAYOUT.refs()}
+    assert len(set(ends.values())) == LAYOUT.count(), "born together, they do not end together"
+    assert all(DAY * (1 - JITTER) <= end - START <= DAY for end in ends.values())
+    for hour in range(25):
+        repository.now = START + hour * HOUR
+        assert due(repository) == sorted(
+            (ref for ref, end in ends.items() if end - repository.now <= DAY * 0.2),
+            key=lambda ref: (ends[ref], ref),
+        )
 
 
 def test_the_most_urgent_bins_come_first_where_only_some_are_taken(repository: Repository) -> None:
     fresh = repository.put(FILE)
-    repository.advance(HOUR)
+    repository.advance(HOUR * 4)
     repository.publish({fresh})
     repository.advance(DAY)
-    ask = (repository.state, repository.online, repository.lifetimes, repository.now)
 
-    assert bins_due(*ask) == {*LAYOUT.refs()}
-    some = bins_due(*ask, limit=LAYOUT.count() - 1)
-    assert some == {*LAYOUT.refs()} - {fresh}
-    assert bins_due(*ask, limit=0) == set()
-    assert len(bins_due(repository.state, {}, repository.lifetimes, repository.now, limit=0)) == LAYOUT.count()
+    assert set(due(repository)) == {*LAYOUT.refs()}
+    assert due(repository)[-1] == fresh
+    assert due(repository, limit=LAYOUT.count() - 1) == due(repository)[:-1]
+    assert due(repository, limit=0) == []
+
+
+def test_what_is_due_by_itself_waits_for_the_full_hour_so_that_it_comes_in_batches(repository: Repository) -> None:
+    first = min(repository.online[LAYOUT.role_name(ref)].expires for ref in LAYOUT.refs()) - DAY * 0.15
+    moment = repository.committed.next_due(repository.lifetimes, repository.now)
+    assert first <= moment < first + HOUR
+    assert (moment.minute, moment.second) == (0, 0)
+    repository.now = moment - SECOND
+    assert needed(repository) is None
+    repository.now = moment
+    assert needed(repository) == "bins are due"
+
+
+def test_a_bin_that_lives_as_long_as_what_it_rests_on_is_not_renewed_for_nothing() -> None:
+    repository = Repository(lifetimes=Lifetimes(bins=10 * HOUR))
+    repository.publish()
+    repository.advance(timedelta(hours=9, minutes=59))
+    assert due(repository) == []
+
+
+def test_what_was_renewed_is_due_no_more_however_often_it_was(repository: Repository) -> None:
+    committed = repository.committed
+    for day in range(1, 40):
+        moment = START + day * DAY
+        role = committed.role("files-bin-0")
+        assert role is not None
+        committed.apply([replace(role, version=role.version + 1, expires=moment + DAY)])
+    found = committed.bins_due(repository.lifetimes, START + 39 * DAY, limit=100)
+    assert set(found) == {*LAYOUT.refs()} - {LAYOUT.parse_role("files-bin-0")}
+    assert len(found) == len(set(found))
 
 
 def test_a_loop_that_sleeps_until_the_next_due_moment_keeps_every_role_alive_and_never_spins() -> None:
@@ -302,11 +317,11 @@ def test_a_loop_that_sleeps_until_the_next_due_moment_keeps_every_role_alive_and
     repository.publish()
     publications = 0
     while True:
-        due = next_due(repository.state, repository.online, repository.lifetimes, repository.now)
-        assert due > repository.now
-        repository.now = due - SECOND
+        moment = repository.committed.next_due(repository.lifetimes, repository.now)
+        assert moment > repository.now
+        repository.now = moment - SECOND
         assert needed(repository) is None
-        repository.now = due
+        repository.now = moment
         reason = needed(repository)
         assert reason is not None
         if reason == "offline metadata has ended":
@@ -322,7 +337,7 @@ def test_missing_roles_are_due_at_once() -> None:
     repository = Repository()
 
     assert needed(repository) == "roles are missing"
-    assert next_due(repository.state, {}, repository.lifetimes, START) == START
+    assert repository.committed.next_due(repository.lifetimes, START) == START
 
 
 # --- again -----------------------------------------------------------------------------------------------------
@@ -340,21 +355,47 @@ def test_committed_roles_render_to_the_same_bytes_even_with_keys_that_never_sign
     for item in draft.bins:
         ref = LAYOUT.parse_role(item.role.name)
         assert ref is not None
-        assert render_bin_again(online[item.role.name], repository.contents(ref)) == item.data
-    assert (
-        render_snapshot_again(online["snapshot"], snapshot_versions(repository.state, online), {})
-        == repository.snapshot()
-    )
-    assert render_timestamp_again(online["timestamp"], online["snapshot"]) == draft.timestamp.data
+        assert render_again(online[item.role.name], entries_body(repository.body(ref))) == item.data
+    listing = listing_body(repository.committed.snapshot_body())
+    assert render_again(online["snapshot"], listing) == repository.snapshot()
+    assert render_again(online["timestamp"], timestamp_body(online["snapshot"])) == timestamp_of(draft).data
 
 
 def test_a_committed_role_whose_contents_changed_is_not_rendered(repository: Repository) -> None:
     online = repository.online
-    versions = snapshot_versions(repository.state, online)
+    listing = repository.committed.snapshot_body()
 
     with pytest.raises(InternalError, match="Version 1 of files-bin-0 renders to other bytes"):
-        render_bin_again(online["files-bin-0"], [target(FILE)])
+        render_again(online["files-bin-0"], entries_body(target_entry(target(FILE))))
     with pytest.raises(InternalError, match="Version 1 of snapshot renders"):
-        render_snapshot_again(online["snapshot"], {**versions, "bins": 2}, {})
+        render_again(online["snapshot"], listing_body(listing.replace(b"1}", b"2}", 1)))
     with pytest.raises(InternalError, match="Version 1 of timestamp renders"):
-        render_timestamp_again(online["timestamp"], replace(online["snapshot"], version=2))
+        render_again(online["timestamp"], timestamp_body(replace(online["snapshot"], version=2)))
+
+
+# --- what is remembered ----------------------------------------------------------------------------------------
+
+
+def test_what_is_remembered_is_what_a_start_would_read() -> None:
+    repository = Repository()
+    remembered = repository.committed
+    for changed in (set(), {repository.put(FILE)}, {repository.put(PAGE), repository.put(FILE, 2)}, set()):
+        draft = repository.publish(changed, new_snapshot=True)
+        remembered.apply(item.role for item in draft.signed)
+        read = Committed(repository.state, repository.online)
+        assert remembered.snapshot_body() == read.snapshot_body()
+        assert remembered.missing == read.missing == set()
+        assert remembered.stale is read.stale is False
+        assert remembered.names() == read.names()
+        for moment in (repository.now, repository.now + DAY):
+            ask = (repository.lifetimes, moment)
+            assert remembered.next_due(*ask) == read.next_due(*ask)
+            assert remembered.bins_due(*ask, limit=100) == read.bins_due(*ask, limit=100)
+
+
+def test_a_new_root_wants_a_snapshot_even_if_no_key_changed(repository: Repository) -> None:
+    repository.add_offline([repository.resign("root")])
+
+    assert needed(repository) == "offline metadata is new"
+    assert names(repository.publish()) == ["snapshot", "timestamp"]
+    assert needed(repository) is None

@@ -17,7 +17,6 @@ from tuf.ngclient.config import EnvelopeType
 from gatehouse.core.digests import sha256_hex
 from gatehouse.tuf import canonical
 from gatehouse.tuf.model import Target
-from gatehouse.tuf.plan import snapshot_versions
 from gatehouse.tuf.rehearse import RehearsalFailed, rehearse
 from tests.support.tuf_repository import LAYOUT, START, Repository, fixed_signer, target
 
@@ -58,7 +57,9 @@ class Forgery:
         bin_data = self._file(
             BIN, canonical.targets_signed(self.bin_version, self._end(BIN), self.targets), repository.signers.bins
         )
-        versions = {**snapshot_versions(state, repository.online), BIN: 2, **self.versions}
+        listed = {name: role.version for name, role in repository.online.items() if "bin" in name}
+        listed |= {name: role.version for name, role in state.delegated.items()}
+        versions = {**listed, BIN: 2, **self.versions}
         snapshot = self._file(
             "snapshot",
             canonical.snapshot_signed(

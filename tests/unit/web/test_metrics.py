@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from gatehouse.core.errors import OperatorError
 from gatehouse.malware.model import Tier
+from gatehouse.web.app import make_app
+from tests.support.house import HandClock
+from tests.support.house import house as open_house
 from tests.support.web_house import WebHouse, form, upload_parts
 
 
@@ -29,6 +34,25 @@ def test_publications_and_expiries_are_those_of_the_database(house: WebHouse) ->
     assert values["gatehouse_last_publication_timestamp_seconds"] == pytest.approx(last.published_at.timestamp())
     for role in ("root", "targets", "bins", "simple-bin-n", "files-bin-n", "snapshot", "timestamp"):
         assert values[f'gatehouse_role_expiry_timestamp_seconds{{role="{role}"}}'] > time.time()
+        assert values[f'gatehouse_role_urgency{{role="{role}"}}'] == 0
+    assert 0 <= values["gatehouse_last_publication_seconds"] < 60
+    assert values["gatehouse_refused_changes"] == 0
+
+
+def test_what_is_overdue_is_pressing_by_degrees(tmp_path: Path) -> None:
+    clock = HandClock()
+    with open_house(tmp_path / "home", clock=clock) as home:
+        gatehouse = home.gatehouse
+        later = WebHouse(gatehouse=gatehouse, app=make_app(gatehouse), token="", house=home)
+        # Of a day that a timestamp holds, 0.90, 0.95 and 0.98 are over.
+        for hours, level in ((21, 0), (1, 1), (1, 2), (0.6, 3)):
+            clock.advance(timedelta(hours=hours))
+            values = metrics_of(later)
+            assert values['gatehouse_role_urgency{role="timestamp"}'] == level
+            assert values['gatehouse_role_urgency{role="root"}'] == 0
+        ends = values['gatehouse_role_expiry_timestamp_seconds{role="root"}']
+        clock.advance(timedelta(seconds=ends - clock.moment.timestamp()) - timedelta(days=6))
+        assert metrics_of(later)['gatehouse_role_urgency{role="root"}'] == 3
 
 
 def test_what_waits_is_counted_until_it_is_done(house: WebHouse) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+
+import pytest
 
 from gatehouse.core.errors import StoreError
 from gatehouse.gate.bell import Bell
 from gatehouse.gate.ports import Message
 from gatehouse.storage.sql.database import SqlDatabase
+from gatehouse.tuf.ports import MetadataStore
 from gatehouse.wiring import build_publisher
 from gatehouse.worker.loop import Loop
 from gatehouse.worker.outbox import MAX_ATTEMPTS, OutboxLoop
 from gatehouse.worker.publisher import PublisherLoop
+from tests.support.crashes import Fuse, FusedStore
 from tests.support.house import HandClock, House, house
 from tests.support.waiting import wait_until
 
@@ -121,6 +128,68 @@ def test_a_publisher_that_lost_its_lease_stands_back_until_it_is_free(tmp_path: 
         other.stop()
         loop.round()
         assert pending(home) == 0
+
+
+def test_the_lease_is_kept_while_a_publication_takes_long(tmp_path: Path) -> None:
+    with house(tmp_path / "home", lease_seconds=timedelta(seconds=1)) as home:
+        home.publisher.stop()
+        loop = PublisherLoop(
+            publisher=home.publisher, clock=home.gatehouse.clock, delay=timedelta(0), bell=Bell(), steal=True
+        )
+        home.wheel()
+        home.screen()
+        slow = SlowStore(home.publisher.store)
+        home.publisher.store = slow
+        rival = build_publisher(home.gatehouse)
+        loop.start()
+        try:
+            wait_until(slow.creating.is_set)
+            time.sleep(1.5)
+            assert not rival.start(), "half a lease later it would be free"
+        finally:
+            slow.go_on.set()
+            loop.stop()
+        assert pending(home) == 0
+        assert rival.start(), "a clean stop gives the lease back at once"
+        rival.stop()
+
+
+def test_a_publisher_that_hangs_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatehouse.worker.publisher._LONGEST_SECONDS", 0.5)
+    with house(tmp_path / "home", lease_seconds=timedelta(seconds=1)) as home:
+        home.publisher.stop()
+        loop = PublisherLoop(
+            publisher=home.publisher, clock=home.gatehouse.clock, delay=timedelta(0), bell=Bell(), steal=True
+        )
+        home.wheel()
+        home.screen()
+        slow = SlowStore(home.publisher.store)
+        home.publisher.store = slow
+        heir = build_publisher(home.gatehouse)
+        loop.start()
+        try:
+            wait_until(slow.creating.is_set)
+            wait_until(heir.start)
+            assert heir.publish() is None, "it finished what the other had committed"
+            assert pending(home) == 0
+        finally:
+            slow.go_on.set()
+            loop.stop()
+        heir.stop()
+
+
+class SlowStore(FusedStore):
+    """A store whose disk takes its time over a publication."""
+
+    def __init__(self, store: MetadataStore) -> None:
+        super().__init__(store, Fuse(at=-1, after=False))
+        self.creating, self.go_on = Event(), Event()
+
+    def create(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Wait, then create."""
+        self.creating.set()
+        self.go_on.wait(20)
+        super().create(files)
 
 
 def pending(home: House) -> int:

@@ -1,119 +1,24 @@
-"""The forms in which `gatehouse screen` prints: text for people, JSON lines, SARIF 2.1.0.
+"""Text for people: what `gatehouse screen` prints unless another form is asked for.
 
-What comes from a package is inert in each: text shows control characters as escapes, JSON escapes all that is
-not ASCII.
+What comes from a package is inert: control characters show as escapes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator
 
-from gatehouse import __version__
-from gatehouse.gate.screen_archives import ArchiveResult
-from gatehouse.malware.model import Finding, Outcome, Tier
-from gatehouse.malware.registry import Registry
+from gatehouse.malware.difference import Difference
+from gatehouse.malware.export.model import Exported
+from gatehouse.malware.model import Finding, Outcome
 
-Write = Callable[[ArchiveResult], None]
-_SARIF_LEVELS = {
-    Tier.NONE: "none",
-    Tier.RANK: "note",
-    Tier.QUEUE: "warning",
-    Tier.ALERT: "error",
-    Tier.HOLD: "error",
-}
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+#: Lines of each kind of news; the other forms have them all.
+_SHOWN = 20
 
 
-@contextmanager
-def text(out: TextIO) -> Iterator[Write]:
+def text(results: Iterable[Exported]) -> Iterator[str]:
     """A line for each archive, and below it what was found."""
-
-    def write(result: ArchiveResult) -> None:
-        word = result.tier.word if result.outcome is Outcome.FLAGGED else result.outcome.value
-        out.write(f"{word:<10} {printable(result.file)}  (score {result.score:.2f}, {result.seconds:.2f} s)\n")
-        if result.incomplete_reason is not None:
-            out.write(f"    INCOMPLETE, not clean: {printable(result.incomplete_reason)}\n")
-        for number, finding in enumerate(result.findings):
-            known = bool(result.new) and not result.new[number]
-            out.write(_finding_text(finding, known=known))
-        out.writelines(
-            f"    not examined: {printable(item.member)}: {printable(item.reason)}\n"
-            for item in result.not_examined
-        )
-        out.flush()
-
-    yield write
-
-
-@contextmanager
-def jsonl(out: TextIO) -> Iterator[Write]:
-    """One JSON object a file (the contract's `screen` object)."""
-
-    def write(result: ArchiveResult) -> None:
-        out.write(json.dumps(as_object(result), ensure_ascii=True) + "\n")
-        out.flush()
-
-    yield write
-
-
-@contextmanager
-def sarif(out: TextIO) -> Iterator[Write]:
-    """One SARIF log for all archives, written at the end."""
-    results: list[dict[str, Any]] = []
-    notices: list[dict[str, Any]] = []
-
-    def write(result: ArchiveResult) -> None:
-        results.extend(_sarif_result(result, finding) for finding in result.findings)
-        if result.incomplete_reason is not None:
-            message = f"{result.file}: INCOMPLETE, not clean: {result.incomplete_reason}"
-            notices.append({"level": "error", "message": {"text": message}})
-
-    yield write
-    rules = [
-        {
-            "id": check.name,
-            "shortDescription": {"text": check.summary},
-            "properties": {"version": check.version, "ceiling": check.ceiling.word},
-        }
-        for check in Registry.load().all()
-    ]
-    run = {
-        "tool": {"driver": {"name": "gatehouse", "version": __version__, "rules": rules}},
-        "invocations": [{"executionSuccessful": not notices, "toolExecutionNotifications": notices}],
-        "results": results,
-    }
-    json.dump({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, out, ensure_ascii=True, indent=1)
-    out.write("\n")
-
-
-FORMATS: Mapping[str, Callable[[TextIO], AbstractContextManager[Write]]] = {
-    "text": text,
-    "jsonl": jsonl,
-    "sarif": sarif,
-}
-
-
-def as_object(result: ArchiveResult) -> dict[str, Any]:
-    """The contract's object for one file."""
-    body: dict[str, Any] = {
-        "file": result.file,
-        "sha256": result.sha256,
-        "outcome": result.outcome.value,
-        "tier": result.tier.word,
-        "score": round(result.score, 4),
-        "findings": [_finding_object(finding) for finding in result.findings],
-        "not_examined": [{"member": item.member, "reason": item.reason} for item in result.not_examined],
-        "seconds": round(result.seconds, 3),
-    }
-    if result.incomplete_reason is not None:
-        body["incomplete_reason"] = result.incomplete_reason
-    for finding, new in zip(body["findings"], result.new, strict=False):
-        finding["new"] = new
-    return body
+    for result in results:
+        yield "".join(_lines(result))
 
 
 def printable(value: str) -> str:
@@ -121,22 +26,40 @@ def printable(value: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
 
 
-def _finding_object(finding: Finding) -> dict[str, Any]:
-    return {
-        "check": finding.check,
-        "version": finding.version,
-        "message": finding.message,
-        "member": finding.member,
-        "line": finding.line,
-        "context": finding.context.value,
-        "chain": list(finding.chain),
-        "excerpt": finding.excerpt,
-        "classification": finding.classification.value,
-        "confidence": finding.confidence.value,
+def _lines(result: Exported) -> Iterator[str]:
+    word = result.tier.word if result.outcome is Outcome.FLAGGED else result.outcome.value
+    yield f"{word:<10} {printable(result.file)}  (score {result.score:.2f}, {result.seconds:.2f} s)\n"
+    if result.incomplete_reason is not None:
+        yield f"    INCOMPLETE, not clean: {printable(result.incomplete_reason)}\n"
+    for number, finding in enumerate(result.findings):
+        yield _finding(finding, known=bool(result.new) and not result.new[number])
+    if result.difference is not None:
+        yield from _difference(result.difference)
+    for item in result.not_examined:
+        yield f"    not examined: {printable(item.member)}: {printable(item.reason)}\n"
+
+
+def _difference(new: Difference) -> Iterator[str]:
+    parts = {
+        "members": new.members,
+        "changed": [f"{each.path} ({each.share:.0%} of its lines)" for each in new.changed],
+        "gone": new.removed,
+        "calls": [f"{name} ({context})" for context, name in new.acts],
+        "hosts": new.hosts,
+        "dependencies": new.dependencies,
+        "entry points": new.entry_points,
     }
+    if any(parts.values()):
+        doubt = "" if new.certain else ", which was not read whole"
+        yield f"    new since {printable(new.previous)}{doubt}:\n"
+    for what, items in parts.items():
+        for item in items[:_SHOWN]:
+            yield f"      {what}: {printable(item)}\n"
+        if len(items) > _SHOWN:
+            yield f"      {what}: {len(items) - _SHOWN} more\n"
 
 
-def _finding_text(finding: Finding, *, known: bool) -> str:
+def _finding(finding: Finding, *, known: bool) -> str:
     place = finding.member or "-"
     if finding.line is not None:
         place += f":{finding.line}"
@@ -146,17 +69,3 @@ def _finding_text(finding: Finding, *, known: bool) -> str:
         lines.append("      " + printable(" -> ".join(finding.chain)))
     lines += [f"      | {printable(line)}" for line in finding.excerpt.splitlines()]
     return "\n".join(lines) + "\n"
-
-
-def _sarif_result(result: ArchiveResult, finding: Finding) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": {"uri": Path(result.file).as_posix()}}
-    logical = {"fullyQualifiedName": finding.member or "", "kind": "member"}
-    if finding.line is not None:
-        location["region"] = {"startLine": finding.line, "snippet": {"text": finding.excerpt}}
-    return {
-        "ruleId": finding.check,
-        "level": _SARIF_LEVELS[result.tier],
-        "message": {"text": finding.message},
-        "locations": [{"physicalLocation": location, "logicalLocations": [logical]}],
-        "properties": {"context": finding.context.value, "chain": list(finding.chain), "tier": result.tier.word},
-    }

@@ -6,7 +6,18 @@ import click
 
 from gatehouse.cli.common import GatehouseGroup
 
-COMMANDS = ("status", "publish", "renew")
+COMMANDS = (
+    "status",
+    "publish",
+    "renew",
+    "gc",
+    "fsck",
+    "archive",
+    "rebuild",
+    "import-targets",
+    "observe",
+    "conformance",
+)
 
 
 @click.group(cls=GatehouseGroup, commands_in="gatehouse.cli.tuf", names=COMMANDS)

@@ -22,7 +22,12 @@ def publish() -> None:
 def publish_now(*, renew_all: bool) -> None:
     """Publish in this process, and say what was published."""
     with opened() as gatehouse:
-        published = _as_publisher(gatehouse, renew_all=renew_all)
+        publish_and_tell(gatehouse, renew_all=renew_all)
+
+
+def publish_and_tell(gatehouse: Gatehouse, *, renew_all: bool = False) -> None:
+    """Publish in this process until nothing is left, and say what was published."""
+    published = _as_publisher(gatehouse, renew_all=renew_all)
     if not published:
         click.echo("There is nothing to publish.")
     for publication in published:

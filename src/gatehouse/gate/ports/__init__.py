@@ -3,15 +3,41 @@
 from gatehouse.gate.ports.accounts import Account, AccountStore, TokenRecord
 from gatehouse.gate.ports.blobs import Blobs, IncomingBlob
 from gatehouse.gate.ports.catalog import CatalogStore
+from gatehouse.gate.ports.checks import (
+    CheckStore,
+    Costs,
+    CostShare,
+    Counts,
+    NewRun,
+    Piece,
+    ReplayDifference,
+    Run,
+    RunKind,
+    RunState,
+    RunStore,
+    TimetableRun,
+)
 from gatehouse.gate.ports.database import Database, Transaction
+from gatehouse.gate.ports.encodings import Coding, Encoded, KeptEncodings
+from gatehouse.gate.ports.imports import ImportCounts, Imports, Spool, TargetImport
 from gatehouse.gate.ports.purging import Purger
 from gatehouse.gate.ports.sandbox import Screener
-from gatehouse.gate.ports.screening import Action, Decision, ScreeningRecord, ScreeningStore, Waiting
-from gatehouse.gate.ports.signing import Journal, JournalEntry, Publication, SigningStore
+from gatehouse.gate.ports.screening import TIMETABLE, Action, Decision, ScreeningRecord, ScreeningStore, Waiting
+from gatehouse.gate.ports.signing import (
+    Covering,
+    Journal,
+    JournalEntry,
+    Publication,
+    RefusedChange,
+    RoleSummary,
+    SigningStore,
+)
 from gatehouse.gate.ports.staff import AuditEntry, AuditLog, StaffMember, StaffSession, StaffStore
-from gatehouse.gate.ports.work import Lease, Leases, Message, Outbox
+from gatehouse.gate.ports.work import PUBLISHER_LEASE, DeadLetter, Lease, Leases, Message, Outbox
 
 __all__ = [
+    "PUBLISHER_LEASE",
+    "TIMETABLE",
     "Account",
     "AccountStore",
     "Action",
@@ -19,24 +45,47 @@ __all__ = [
     "AuditLog",
     "Blobs",
     "CatalogStore",
+    "CheckStore",
+    "Coding",
+    "CostShare",
+    "Costs",
+    "Counts",
+    "Covering",
     "Database",
+    "DeadLetter",
     "Decision",
+    "Encoded",
+    "ImportCounts",
+    "Imports",
     "IncomingBlob",
     "Journal",
     "JournalEntry",
+    "KeptEncodings",
     "Lease",
     "Leases",
     "Message",
+    "NewRun",
     "Outbox",
+    "Piece",
     "Publication",
     "Purger",
+    "RefusedChange",
+    "ReplayDifference",
+    "RoleSummary",
+    "Run",
+    "RunKind",
+    "RunState",
+    "RunStore",
     "Screener",
     "ScreeningRecord",
     "ScreeningStore",
     "SigningStore",
+    "Spool",
     "StaffMember",
     "StaffSession",
     "StaffStore",
+    "TargetImport",
+    "TimetableRun",
     "TokenRecord",
     "Transaction",
     "Waiting",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+#: The events that tell who came to a project and who left it; their detail names the account.
+OWNER_ADDED, OWNER_REMOVED = "owner:add", "owner:remove"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
@@ -70,6 +73,18 @@ class AccountStore(Protocol):
         """Whether the account is an owner of the project."""
         ...
 
+    def find_account(self, name: str) -> Account | None:
+        """The account of that name, if there is one."""
+        ...
+
+    def owners_of(self, project_id: int) -> list[Account]:
+        """Who owns a project, by name."""
+        ...
+
     def add_owner(self, account_id: int, project_id: int) -> None:
         """Make the account an owner of the project; again is no change."""
+        ...
+
+    def remove_owner(self, account_id: int, project_id: int) -> None:
+        """The account is no owner of the project any more."""
         ...

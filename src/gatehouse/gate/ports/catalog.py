@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -89,6 +89,13 @@ class CatalogStore(Protocol):
 
     def set_served_page(self, name: str, page: PageFormat, served: ServedPage | None) -> None:
         """Serve this blob as the project's page from now on; None: the project has no page."""
+        ...
+
+    def set_served_pages(self, pages: Mapping[tuple[str, PageFormat], ServedPage | None]) -> None:
+        """Serve these blobs as pages from now on, by project and format; None: the project has no such page.
+
+        A project that is not in this catalog is no matter: its pages are another's to serve.
+        """
         ...
 
     def served_projects(self) -> list[str]:

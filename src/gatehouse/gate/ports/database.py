@@ -7,6 +7,9 @@ from typing import Protocol
 
 from gatehouse.gate.ports.accounts import AccountStore
 from gatehouse.gate.ports.catalog import CatalogStore
+from gatehouse.gate.ports.checks import CheckStore, RunStore
+from gatehouse.gate.ports.imports import Imports
+from gatehouse.gate.ports.keeping import Keeping
 from gatehouse.gate.ports.screening import ScreeningStore
 from gatehouse.gate.ports.signing import Journal, SigningStore
 from gatehouse.gate.ports.staff import AuditLog, StaffStore
@@ -42,8 +45,28 @@ class Transaction(Protocol):
         ...
 
     @property
+    def keeping(self) -> Keeping:
+        """Whole tables, for cleaning up, proving and rebuilding."""
+        ...
+
+    @property
+    def imports(self) -> Imports:
+        """Imports of targets from lists."""
+        ...
+
+    @property
     def screening(self) -> ScreeningStore:
         """Screenings and decisions."""
+        ...
+
+    @property
+    def checks(self) -> CheckStore:
+        """The life of checks, and what it is judged by."""
+        ...
+
+    @property
+    def runs(self) -> RunStore:
+        """Runs of checks over what the index holds."""
         ...
 
     @property

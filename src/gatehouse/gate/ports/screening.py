@@ -7,7 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gatehouse.malware.model import Outcome, Screened, Subject, Tier
+from gatehouse.malware.model import Finding, Outcome, Screened, Subject, Tier
+
+#: The trigger of what a scheduled check found; it is about the index and not about what was uploaded.
+TIMETABLE = "timetable"
 
 
 class Action(StrEnum):
@@ -32,7 +35,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScreeningRecord:
-    """A screening as stored."""
+    """A screening as stored. One in the `shadow` reached nobody; `run_id` names the run that it is part of."""
 
     id: int
     subject_id: int
@@ -41,6 +44,8 @@ class ScreeningRecord:
     attempt: int
     started_at: datetime
     finished_at: datetime
+    shadow: bool = False
+    run_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +70,59 @@ class ScreeningStore(Protocol):
     """Screenings with their findings and verdicts, and decisions."""
 
     def add(
-        self, screened: Screened, *, trigger: str, attempt: int, started_at: datetime, finished_at: datetime
+        self,
+        screened: Screened,
+        *,
+        trigger: str,
+        attempt: int,
+        started_at: datetime,
+        finished_at: datetime,
+        shadow: bool = False,
+        partial: bool = False,
+        run_id: int | None = None,
     ) -> int:
-        """Append a screening with all its findings and verdicts; its id. The subject is recorded if it is new."""
+        """Append a screening with all its findings and verdicts; its id. The subject is recorded if it is new.
+
+        Args:
+            screened: what it came to.
+            trigger: why it was run.
+            attempt: the how-manieth it is.
+            started_at: when it began.
+            finished_at: when it ended.
+            shadow: it reaches no desk.
+            partial: only some of the checks that act had their say, so it takes nothing off the desk.
+            run_id: the run over the index that it is part of.
+        """
+        ...
+
+    def get(self, screening_id: int) -> ScreeningRecord:
+        """A screening by its number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    def after(self, screening_id: int, *, limit: int) -> list[ScreeningRecord]:
+        """Screenings with higher numbers, the lowest first, for exports; the shadow's too, and marked so."""
+        ...
+
+    def last_before(self, moment: datetime) -> int:
+        """The number below the first screening that ended at that moment or after; without one, the last."""
+        ...
+
+    def judged(self, action: Action, *, after: int, limit: int) -> list[tuple[int, list[Decision]]]:
+        """Subjects on which that action was ever taken, with all decisions on each, the oldest first.
+
+        Args:
+            action: what a person decided.
+            after: the id of a subject; those with higher ids come, the lowest first.
+            limit: the most subjects.
+        """
+        ...
+
+    def known_findings(self, subject: Subject, check: str, *, shadow: bool) -> list[Finding]:
+        """What a scheduled check has found of a subject so far, in any version of it."""
         ...
 
     def subject(self, subject_id: int) -> Subject | None:
@@ -79,15 +134,15 @@ class ScreeningStore(Protocol):
         ...
 
     def latest(self, subject: Subject) -> ScreeningRecord | None:
-        """The newest screening of a subject."""
+        """The newest screening of a subject; of those in the shadow, none."""
         ...
 
     def screenings(self, subject: Subject, *, limit: int) -> list[ScreeningRecord]:
-        """The newest screenings of a subject, newest first."""
+        """The newest screenings of a subject, newest first; of those in the shadow, none."""
         ...
 
     def count_screenings(self, subject: Subject) -> int:
-        """How often a subject was screened."""
+        """How often a subject was screened, not counting the shadow."""
         ...
 
     def waiting(self, *, limit: int, offset: int = 0) -> list[Waiting]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, Target, TargetChange
+from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, RawTarget, Target, TargetChange
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,47 @@ class JournalEntry:
     change: TargetChange
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """One publication: committed before anything of it is visible, published when its timestamp has moved.
+
+    A *chunk* is one of bins alone, signed ahead of a first snapshot that is too large to be made at once: its two
+    versions are 0, and it is published when its bins are stored.
+    """
+
+    id: int
+    epoch: int
+    snapshot_version: int
+    timestamp_version: int
+    reason: str
+    changes: int
+    committed_at: datetime
+    published_at: datetime | None
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefusedChange:
+    """A change that can never be published as it stands, set aside so that it keeps no other waiting."""
+
+    entry: JournalEntry
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Covering:
+    """How far the newest change of a path has come.
+
+    `publication` is what took it: None while it is pending, and not yet published while that is `None` in
+    `publication.published_at`. `refused` says why it never will be, if so.
+    """
+
+    entry: JournalEntry
+    publication: Publication | None
+    refused: str | None
+
+
 class Journal(Protocol):
     """The append-only list of target changes. An entry gets its publication once and never changes otherwise."""
 
@@ -28,11 +69,27 @@ class Journal(Protocol):
         ...
 
     def pending(self, *, limit: int) -> list[JournalEntry]:
-        """The oldest entries that no publication has taken, in order."""
+        """The oldest entries that no publication has taken, in order; refused ones are left out."""
         ...
 
     def count_pending(self) -> int:
-        """How many entries no publication has taken."""
+        """How many entries no publication has taken; refused ones do not count."""
+        ...
+
+    def refuse(self, reasons: Mapping[int, str], *, at: datetime) -> None:
+        """Set entries aside for good, by id, each with its reason. Again keeps the first reason."""
+        ...
+
+    def refused(self, *, limit: int) -> list[RefusedChange]:
+        """The newest entries that were set aside, newest first."""
+        ...
+
+    def count_refused(self) -> int:
+        """How many entries were set aside."""
+        ...
+
+    def covering(self, path: str) -> Covering | None:
+        """How far the newest change of a path has come; None: it never changed (a bulk import leaves no entry)."""
         ...
 
     def assign(self, ids: Collection[int], publication_id: int) -> None:
@@ -49,18 +106,16 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Publication:
-    """One publication: committed before anything of it is visible, published when its timestamp has moved."""
+class RoleSummary:
+    """Online roles of one kind: one role, or bins whose names differ in their digits alone.
 
-    id: int
-    epoch: int
-    snapshot_version: int
-    timestamp_version: int
-    reason: str
-    changes: int
-    committed_at: datetime
-    published_at: datetime | None
-    roles: tuple[str, ...]
+    `first` is the lowest of their names, `version` the highest version, `expires` the earliest end.
+    """
+
+    first: str
+    version: int
+    expires: datetime
+    count: int
 
 
 class SigningStore(Protocol):
@@ -78,6 +133,43 @@ class SigningStore(Protocol):
         """All targets of each of these bins, sorted by path; an empty bin has an empty list."""
         ...
 
+    def raw_targets(self, refs: Collection[BinRef]) -> Iterator[tuple[BinRef, Sequence[RawTarget]]]:
+        """The targets of each of these bins that has any, sorted by path, as a stream: there may be millions."""
+        ...
+
+    def load_targets(self, bins: Mapping[BinRef, Sequence[RawTarget]]) -> None:
+        """Set targets of some bins past the journal, fast, and mark those dirty: the publisher renders them anew.
+
+        Batches of ten thousand rows do well: the publisher waits meanwhile. That each path is whole and in its
+        bin is the caller's to prove.
+
+        Raises:
+            InvalidName: a path has characters outside the grammar of target paths.
+            Conflict: a publication is committed and not yet published; its bins must not change. Try again.
+            InternalError: a path stands in the batch twice.
+        """
+        ...
+
+    def mark_dirty(self, refs: Collection[BinRef]) -> None:
+        """Say that the targets of these bins are no longer those that their files list."""
+        ...
+
+    def dirty_bins(self, *, limit: int) -> dict[BinRef, int]:
+        """Some of the dirty bins, each with a mark that changes whenever the bin is marked again."""
+        ...
+
+    def dirty_marks(self, refs: Collection[BinRef]) -> dict[BinRef, int]:
+        """The marks of those of these bins that are dirty."""
+        ...
+
+    def settle_dirty(self, marks: Mapping[BinRef, int | None]) -> list[BinRef]:
+        """These bins are rendered anew as of these marks (None: there was none).
+
+        Returns:
+            Those that were marked again meanwhile; if there are any, nothing was changed.
+        """
+        ...
+
     def count_targets(self) -> int:
         """How many targets there are."""
         ...
@@ -86,12 +178,24 @@ class SigningStore(Protocol):
         """All offline metadata, by role and version."""
         ...
 
+    def offline_marker(self) -> tuple[int, int]:
+        """What changes whenever offline metadata is added, and costs nothing to read."""
+        ...
+
+    def offline_added(self) -> dict[tuple[str, int], datetime]:
+        """When each version of offline metadata was added, by role and version."""
+        ...
+
     def add_offline_metadata(self, items: Sequence[OfflineMetadata], *, at: datetime) -> None:
         """Add versions. A (role, version) that exists is an IntegrityError of ours: InternalError."""
         ...
 
     def online_roles(self) -> dict[str, OnlineRole]:
         """The committed state of every online role, by name."""
+        ...
+
+    def role_summary(self) -> list[RoleSummary]:
+        """The online roles by kind, the bins of a family as one: for whoever looks often."""
         ...
 
     def put_online_roles(self, roles: Sequence[OnlineRole], *, publication_id: int) -> None:
@@ -109,7 +213,10 @@ class SigningStore(Protocol):
         roles: Sequence[str],
         at: datetime,
     ) -> int:
-        """Record a publication as committed; its id. `roles` are the online roles that it signs anew."""
+        """Record a publication as committed; its id.
+
+        `roles` are the online roles that it signs anew. Both versions are 0 for a chunk.
+        """
         ...
 
     def unpublished(self) -> Publication | None:
@@ -121,5 +228,5 @@ class SigningStore(Protocol):
         ...
 
     def last_publication(self) -> Publication | None:
-        """The newest publication."""
+        """The newest publication that is no chunk."""
         ...

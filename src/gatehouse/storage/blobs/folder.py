@@ -3,6 +3,9 @@
 A blob lies at `<root>/<first two digits>/<sha256>`. Bytes come in under a random name in `<root>/incoming/`, are
 synced there, and then get their name by a link, which never overwrites. So a blob that has its name is whole; a
 crash leaves at most a nameless file in `incoming/`, which `sweep_incoming` removes at the next start.
+
+A blob's time of change says when somebody last kept these bytes. Keeping holds `<root>/keep.lock` shared, removing
+holds it alone: whoever keeps what is being removed either makes it young in time or gives it its name again.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from typing import BinaryIO, Self
 
 from gatehouse.core.digests import Digester, Digests
 from gatehouse.core.errors import InternalError, NotFound, StoreError
+from gatehouse.gate.ports import Coding
 from gatehouse.storage.blobs import durable
 
 _PREFIX = re.compile(r"[0-9a-f]{2}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Where the web keeps compressed forms of pages.
+_ENCODED = ".encoded"
 # What a file system says that has no hard links, or no more of them.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -40,6 +46,7 @@ class FolderBlobs:
         """
         self._root = root
         self._incoming = root / "incoming"
+        self._keep_lock = root / "keep.lock"
         self._durable_folders: set[str] = set()
         with durable.translated("The blob folder cannot be made"):
             durable.make_folder(self._incoming)
@@ -115,6 +122,41 @@ class FolderBlobs:
                 names = sorted(path.name for path in folder.iterdir())
             yield from (name for name in names if _SHA256.fullmatch(name) and name.startswith(folder.name))
 
+    def is_older(self, sha256: str, than: datetime) -> bool:
+        """Whether a blob is there and was last kept before a moment.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        with durable.translated("The blob cannot be read"), suppress(FileNotFoundError):
+            return self.path_of(sha256).lstat().st_mtime < than.timestamp()
+        return False
+
+    def remove_old(self, sha256: str, *, older_than: datetime) -> int | None:
+        """Remove a blob and its compressed forms, unless somebody kept the same bytes since a moment.
+
+        A power cut may bring it back: a later clean-up removes it again.
+
+        Returns:
+            The bytes that the blob took; None if it was spared.
+
+        Raises:
+            StoreError: the folder cannot be read or written.
+        """
+        path = self.path_of(sha256)
+        with (
+            durable.translated("The blob cannot be removed"),
+            durable.locked(self._keep_lock, fcntl.LOCK_EX),
+            suppress(FileNotFoundError),
+        ):
+            status = path.lstat()
+            if status.st_mtime < older_than.timestamp():
+                path.unlink()
+                for coding in Coding:
+                    (self._root / _ENCODED / f"{sha256}{coding.suffix}").unlink(missing_ok=True)
+                return status.st_size
+        return None
+
     def sweep_incoming(self, older_than: datetime) -> int:
         """Remove what crashed uploads left.
 
@@ -151,17 +193,20 @@ class FolderBlobs:
             durable.sync_folder(self._root)
             self._durable_folders.add(final.parent.name)
         lies_at = temporary
-        try:
-            os.link(temporary, final)
-        except FileExistsError:
-            if final.lstat().st_size != length:
-                raise StoreError(f"The blob {sha256} is damaged: its length is wrong.") from None
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # A rename overwrites, which is harmless here: a blob of this name has these bytes.
-            temporary.rename(final)
-            lies_at = final
+        with durable.locked(self._keep_lock, fcntl.LOCK_SH):
+            try:
+                os.link(temporary, final)
+            except FileExistsError:
+                if final.lstat().st_size != length:
+                    raise StoreError(f"The blob {sha256} is damaged: its length is wrong.") from None
+                # Kept again now: a clean-up that found it without a name must spare it.
+                os.utime(final)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # A rename overwrites, which is harmless here: a blob of this name has these bytes.
+                temporary.rename(final)
+                lies_at = final
         # A crash here leaves the blob named or nameless. Nobody was told that it is kept, and keeping it again is
         # success. Also if the name was there: who gave it may not have come to this line.
         durable.sync_folder(final.parent)

@@ -3,6 +3,7 @@
     <root>/<version>.<role>.json   created once by a link, which never overwrites
     <root>/timestamp.json          moved by rename, under a lock and for the newest epoch only
     <root>/.store/                 the epoch, two lock files, and what is being written
+    <root>/.encoded/               versioned files as they are sent compressed, which the web keeps there
 
 Immutable files first, pointer last: a crash between any two writes leaves a repository that a client accepts, and
 at most some files that nothing points to yet and some nameless ones, which the next start sweeps.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,17 +20,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from gatehouse.core.errors import LeaseLost, StoreError
+from gatehouse.gate.ports import Coding
 from gatehouse.storage.blobs import durable
+from gatehouse.storage.blobs.metadata_names import TIMESTAMP, is_deletable, is_metadata, is_versioned
 from gatehouse.tuf.ports import StoredFile
 
-_VERSIONED = re.compile(r"[0-9]{1,12}\.[a-z0-9]+(?:-[a-z0-9]+)*\.json", re.ASCII)
-_ROOT = re.compile(r"[0-9]{1,12}\.root\.json", re.ASCII)
-_TIMESTAMP = "timestamp.json"
 _STATE = ".store"
-# A file system takes 255; a role's name is far shorter.
-_MAX_NAME = 200
+_ENCODED = ".encoded"
+_SUFFIXES = tuple(coding.suffix for coding in Coding)
 # From here on, one sync of the file system is cheaper than one of each file.
-_MANY = 64
+_MANY = 16
 
 
 class FolderMetadataStore:
@@ -100,7 +99,7 @@ class FolderMetadataStore:
         Raises:
             StoreError: it cannot be read.
         """
-        if name != _TIMESTAMP and not _is_versioned(name):
+        if not is_metadata(name):
             return None
         with durable.translated("The metadata cannot be read"), suppress(FileNotFoundError):
             descriptor = os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -116,13 +115,13 @@ class FolderMetadataStore:
         """
         with durable.translated("The metadata cannot be listed"), os.scandir(self._root) as entries:
             for entry in entries:
-                if entry.name == _TIMESTAMP or _is_versioned(entry.name):
+                if is_metadata(entry.name):
                     # One that a clean-up deletes amid the listing is simply not there.
                     with suppress(FileNotFoundError):
                         yield StoredFile(name=entry.name, size=entry.stat(follow_symlinks=False).st_size)
 
     def delete(self, names: Iterable[str]) -> int:
-        """Delete versioned files; one that is gone already is success. How many went.
+        """Delete versioned files and what is kept of them compressed; one that is gone is success. How many went.
 
         Raises:
             StoreError: a name is a root's or the timestamp's, or the folder cannot be written.
@@ -130,14 +129,25 @@ class FolderMetadataStore:
         deleted = 0
         with durable.translated("The metadata cannot be deleted"):
             for name in names:
-                if not _is_versioned(name) or _ROOT.fullmatch(name):
+                if not is_deletable(name):
                     raise StoreError(f"{name[:80]!r} is never deleted.")
                 with suppress(FileNotFoundError):
                     (self._root / name).unlink()
                     deleted += 1
+                for suffix in _SUFFIXES:
+                    (self._root / _ENCODED / f"{name}{suffix}").unlink(missing_ok=True)
             # A crash before this may bring a file back: a later clean-up deletes it again.
             durable.sync_folder(self._root)
         return deleted
+
+    def epoch(self) -> int:
+        """The newest epoch that has fenced the store; 0 before the first.
+
+        Raises:
+            StoreError: what is written there is not an epoch, or cannot be read.
+        """
+        with durable.translated("The epoch cannot be read"):
+            return self._fenced()
 
     def fence(self, epoch: int) -> None:
         """From now on, refuse to move the timestamp for any epoch below this one.
@@ -166,7 +176,7 @@ class FolderMetadataStore:
         ):
             self._raise_fence(epoch)
             # A crash here leaves the old timestamp behind the new fence: its publication is moved again.
-            durable.replace_durably(self._root / _TIMESTAMP, data, self._state / "timestamp.new")
+            durable.replace_durably(self._root / TIMESTAMP, data, self._state / "timestamp.new")
 
     def sweep(self) -> int:
         """Remove what crashed calls of `create` left; nothing while another one runs. How many leftovers went.
@@ -189,7 +199,7 @@ class FolderMetadataStore:
         """Write what does not exist yet into the scratch folder, on disk when this returns; the names."""
         names: list[str] = []
         for name, data in files:
-            if not _is_versioned(name):
+            if not is_versioned(name):
                 raise StoreError(f"{name[:80]!r} is not the name of a versioned metadata file.")
             existing = self.read(name)
             if existing is not None:
@@ -206,11 +216,9 @@ class FolderMetadataStore:
             try:
                 durable.write_all(descriptor, data)
                 os.fchmod(descriptor, durable.FILE_MODE)
-                if len(names) < _MANY:
-                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        if len(names) >= _MANY and not durable.sync_file_system(scratch):
+        if len(names) < _MANY or not durable.sync_file_system(scratch):
             for name in names:
                 _sync_file(scratch / name)
         return names
@@ -240,7 +248,10 @@ class FolderMetadataStore:
             return int(text.decode("ascii"))
         except ValueError as error:
             # To take it for zero would let a stale publisher in.
-            raise StoreError("The epoch of the metadata store is damaged: restore or set it by hand.") from error
+            raise StoreError(
+                "The epoch of the metadata store is damaged: stop every publisher and write into .store/epoch a "
+                "number that is no lower than any that was there; `gatehouse tuf fsck` names one."
+            ) from error
 
     def _probe_creation(self) -> None:
         # No real version is 0, and no role has a random name.
@@ -272,7 +283,7 @@ class FolderMetadataStore:
         self.move_timestamp(b"new", epoch=2)
         with suppress(LeaseLost):
             self.move_timestamp(b"stale", epoch=1)
-        if self.read(_TIMESTAMP) != b"new":
+        if self.read(TIMESTAMP) != b"new":
             raise StoreError("The metadata store lets a stale epoch move the timestamp.")
         with durable.translated("The metadata folder cannot be locked"):
             try:
@@ -283,10 +294,6 @@ class FolderMetadataStore:
                     raise StoreError("The metadata folder's file system does not lock files.")
             except BlockingIOError:
                 return
-
-
-def _is_versioned(name: str) -> bool:
-    return len(name) <= _MAX_NAME and _VERSIONED.fullmatch(name) is not None
 
 
 def _exists(name: str) -> StoreError:

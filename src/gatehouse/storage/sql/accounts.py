@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, literal, or_, select, update
 
 from gatehouse.core.errors import InternalError
 from gatehouse.gate.ports import Account, TokenRecord
@@ -23,16 +23,24 @@ class SqlAccounts:
 
     def ensure_account(self, name: str, *, at: datetime) -> Account:
         """The account of that name, made if there is none."""
-        query = select(AccountRow.id, AccountRow.name).where(AccountRow.name == name)
-        row = self._connection.execute(query).one_or_none()
-        if row is None:
+        known = self.find_account(name)
+        if known is None:
             self._connection.execute(
                 insert(self._connection, AccountRow)
                 .values(name=name, created_at=at)
                 .on_conflict_do_nothing(index_elements=["name"])
             )
-            row = self._connection.execute(query).one()
-        return Account(id=row.id, name=row.name)
+            known = self.find_account(name)
+        if known is None:
+            raise InternalError(f"Account {name!r} was not kept.")
+        return known
+
+    def find_account(self, name: str) -> Account | None:
+        """The account of that name, if there is one."""
+        row = self._connection.execute(
+            select(AccountRow.id, AccountRow.name).where(AccountRow.name == name)
+        ).one_or_none()
+        return None if row is None else Account(id=row.id, name=row.name)
 
     def add_token(
         self,
@@ -99,6 +107,24 @@ class SqlAccounts:
             insert(self._connection, ProjectOwnerRow)
             .values(account_id=account_id, project_id=project_id)
             .on_conflict_do_nothing(index_elements=["project_id", "account_id"])
+        )
+
+    def owners_of(self, project_id: int) -> list[Account]:
+        """Who owns a project, by name."""
+        rows = self._connection.execute(
+            select(AccountRow.id, AccountRow.name)
+            .join(ProjectOwnerRow, ProjectOwnerRow.account_id == AccountRow.id)
+            .where(ProjectOwnerRow.project_id == project_id)
+            .order_by(AccountRow.name)
+        )
+        return [Account(id=row.id, name=row.name) for row in rows]
+
+    def remove_owner(self, account_id: int, project_id: int) -> None:
+        """The account is no owner of the project any more."""
+        self._connection.execute(
+            delete(ProjectOwnerRow).where(
+                ProjectOwnerRow.account_id == account_id, ProjectOwnerRow.project_id == project_id
+            )
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, cast
 
 from packaging.utils import canonicalize_version
-from sqlalchemy import Connection, Row, Select, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gatehouse.catalog.model import (
@@ -266,6 +266,22 @@ class SqlCatalog:
         )
         if served is not None and changed.rowcount != 1:
             raise InternalError(f"There is no project {name!r} to serve a page of.")
+
+    def set_served_pages(self, pages: Mapping[tuple[str, PageFormat], ServedPage | None]) -> None:
+        """Serve these blobs as pages, or none, by project and format; another catalog's projects are no matter."""
+        for page, (sha256, length) in _PAGE_COLUMNS.items():
+            rows = [
+                {"project": name, "digest": served and served.sha256, "bytes": served and served.length}
+                for (name, wanted), served in sorted(pages.items(), key=lambda item: item[0])
+                if wanted == page
+            ]
+            if rows:
+                self._connection.execute(
+                    update(ProjectRow)
+                    .where(ProjectRow.source_id == self._source_id(), ProjectRow.name == bindparam("project"))
+                    .values({sha256: bindparam("digest"), length: bindparam("bytes")}),
+                    rows,
+                )
 
     def served_projects(self) -> list[str]:
         """The names of all projects that have a page, sorted."""

@@ -15,10 +15,14 @@ from gatehouse.catalog.model import LOCAL_SOURCE
 from gatehouse.storage.sql.accounts import SqlAccounts
 from gatehouse.storage.sql.audit import SqlAudit
 from gatehouse.storage.sql.catalog import SqlCatalog
+from gatehouse.storage.sql.checks import SqlChecks
 from gatehouse.storage.sql.engine import READ_ONLY, make_engine, translated
+from gatehouse.storage.sql.imports import SqlImports
 from gatehouse.storage.sql.journal import SqlJournal
+from gatehouse.storage.sql.keeping import SqlKeeping
 from gatehouse.storage.sql.leases import SqlLeases
 from gatehouse.storage.sql.outbox import SqlOutbox
+from gatehouse.storage.sql.runs import SqlRuns
 from gatehouse.storage.sql.screening import SqlScreening
 from gatehouse.storage.sql.signing import SqlSigning
 from gatehouse.storage.sql.staff import SqlStaff
@@ -33,10 +37,14 @@ class SqlTransaction:
         self.journal = SqlJournal(connection)
         self.signing = SqlSigning(connection)
         self.leases = SqlLeases(connection)
+        self.keeping = SqlKeeping(connection, source=source)
+        self.imports = SqlImports(connection)
         self.staff = SqlStaff(connection)
         self.audit = SqlAudit(connection)
         self.outbox = SqlOutbox(connection)
         self.screening = SqlScreening(connection)
+        self.checks = SqlChecks(connection, source=source)
+        self.runs = SqlRuns(connection, source=source)
 
 
 class SqlDatabase:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, delete, func, select
 
-from gatehouse.core.errors import InternalError
-from gatehouse.gate.ports.screening import Action, Decision, ScreeningRecord, Waiting
+from gatehouse.core.errors import InternalError, NotFound
+from gatehouse.gate.ports.screening import TIMETABLE, Action, Decision, ScreeningRecord, Waiting
 from gatehouse.malware.model import (
     Classification,
     Confidence,
@@ -53,7 +53,16 @@ class SqlScreening:
     # --- screenings ----------------------------------------------------------------------------------------------
 
     def add(
-        self, screened: Screened, *, trigger: str, attempt: int, started_at: datetime, finished_at: datetime
+        self,
+        screened: Screened,
+        *,
+        trigger: str,
+        attempt: int,
+        started_at: datetime,
+        finished_at: datetime,
+        shadow: bool = False,
+        partial: bool = False,
+        run_id: int | None = None,
     ) -> int:
         """Append a screening with all its findings and verdicts; its id."""
         subject_id = self._ensure_subject(screened.subject)
@@ -73,34 +82,90 @@ class SqlScreening:
                 seconds=screened.seconds,
                 not_examined=[[item.member, item.reason] for item in screened.not_examined],
                 checks=[list(check) for check in screened.checks],
+                shadow=shadow,
+                run_id=run_id,
+                costs=[list(cost) for cost in screened.costs] or None,
             )
             .returning(ScreeningRow.id)
         ).scalar_one()
         self._add_findings(screening_id, screened.findings)
         self._add_verdicts(screening_id, subject_id, screened, finished_at)
-        self._fold(subject_id, screening_id, screened)
+        if not shadow:
+            self._fold(subject_id, screening_id, screened, trigger=trigger, partial=partial)
         return screening_id
 
+    def get(self, screening_id: int) -> ScreeningRecord:
+        """A screening by its number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for record in self._load([screening_id]):
+            return record
+        raise NotFound(f"There is no screening with the number {screening_id}.")
+
+    def after(self, screening_id: int, *, limit: int) -> list[ScreeningRecord]:
+        """Screenings with higher numbers, the lowest first; those in the shadow too, and marked so."""
+        ids = self._connection.execute(
+            select(ScreeningRow.id).where(ScreeningRow.id > screening_id).order_by(ScreeningRow.id).limit(limit)
+        ).scalars()
+        return self._load(list(ids))[::-1]
+
+    def last_before(self, moment: datetime) -> int:
+        """The number below the first screening that ended at that moment or after; without one, the last."""
+        first = select(func.min(ScreeningRow.id)).where(ScreeningRow.finished_at >= moment)
+        found: int | None = self._connection.execute(first).scalar_one()
+        if found is not None:
+            return found - 1
+        last: int | None = self._connection.execute(select(func.max(ScreeningRow.id))).scalar_one()
+        return last or 0
+
     def latest(self, subject: Subject) -> ScreeningRecord | None:
-        """The newest screening of a subject."""
+        """The newest screening of a subject, those in the shadow aside."""
         records = self._records(subject, limit=1)
         return records[0] if records else None
 
     def screenings(self, subject: Subject, *, limit: int) -> list[ScreeningRecord]:
-        """The newest screenings of a subject, newest first."""
+        """The newest screenings of a subject, newest first, those in the shadow aside."""
         return self._records(subject, limit=limit)
 
     def count_screenings(self, subject: Subject) -> int:
-        """How often a subject was screened."""
-        query = select(func.count()).where(ScreeningRow.subject_id == self.subject_id(subject))
+        """How often a subject was screened, those in the shadow aside."""
+        query = select(func.count()).where(
+            ScreeningRow.subject_id == self.subject_id(subject), ScreeningRow.shadow.is_(False)
+        )
         return self._connection.execute(query).scalar_one()
+
+    def known_findings(self, subject: Subject, check: str, *, shadow: bool) -> list[Finding]:
+        """What a scheduled check has found of a subject so far, in any version of it."""
+        newest = (
+            select(FindingRow.screening_id)
+            .join(ScreeningRow, ScreeningRow.id == FindingRow.screening_id)
+            .where(
+                ScreeningRow.subject_id == self.subject_id(subject),
+                ScreeningRow.trigger == TIMETABLE,
+                ScreeningRow.shadow.is_(shadow),
+                FindingRow.check == check,
+            )
+            .order_by(ScreeningRow.id.desc())
+            .limit(1)
+        )
+        screening_id = self._connection.execute(newest).scalar_one_or_none()
+        if screening_id is None:
+            return []
+        rows = self._connection.execute(
+            select(FindingRow.__table__)
+            .where(FindingRow.screening_id == screening_id, FindingRow.check == check)
+            .order_by(FindingRow.id)
+        )
+        return [_finding(row) for row in rows]
 
     # --- subjects ------------------------------------------------------------------------------------------------
 
     def subject(self, subject_id: int) -> Subject | None:
         """A subject by its id."""
         row = self._connection.execute(select(*_SUBJECT).where(SubjectRow.id == subject_id)).one_or_none()
-        return None if row is None else _subject(row)
+        return None if row is None else read_subject(row)
 
     def subject_id(self, subject: Subject) -> int | None:
         """The id of a subject, if it is known."""
@@ -140,7 +205,11 @@ class SqlScreening:
         rows = self._connection.execute(select(DeskRow.tier_rank, func.count()).group_by(DeskRow.tier_rank))
         return {Tier(rank): number for rank, number in rows}
 
-    def _fold(self, subject_id: int, screening_id: int, screened: Screened) -> None:
+    def _fold(
+        self, subject_id: int, screening_id: int, screened: Screened, *, trigger: str, partial: bool
+    ) -> None:
+        if self._stays(subject_id, screened, trigger=trigger, partial=partial):
+            return
         self._leave_desk(subject_id)
         if screened.tier >= Tier.QUEUE or screened.outcome is Outcome.INCOMPLETE:
             self._connection.execute(
@@ -151,6 +220,22 @@ class SqlScreening:
                     score=screened.score,
                 )
             )
+
+    def _stays(self, subject_id: int, screened: Screened, *, trigger: str, partial: bool) -> bool:
+        """Whether what waits of this subject waits on.
+
+        Some of the checks say nothing against what the others found: neither a part of them against all, nor all
+        that read uploads against one that reads the index.
+        """
+        row = self._connection.execute(
+            select(DeskRow.tier_rank, DeskRow.score, ScreeningRow.trigger)
+            .join(ScreeningRow, ScreeningRow.id == DeskRow.screening_id)
+            .where(DeskRow.subject_id == subject_id)
+        ).one_or_none()
+        if row is None:
+            return False
+        old, new = (row.tier_rank, row.score), (int(screened.tier), screened.score)
+        return (partial and new < old) or (row.trigger == TIMETABLE != trigger and new <= old)
 
     def _leave_desk(self, subject_id: int) -> None:
         self._connection.execute(delete(DeskRow).where(DeskRow.subject_id == subject_id))
@@ -184,6 +269,23 @@ class SqlScreening:
     def recent_decisions(self, *, limit: int) -> list[Decision]:
         """The newest decisions on anything."""
         return [_decision(row) for row in self._connection.execute(self._decisions().limit(limit))]
+
+    def judged(self, action: Action, *, after: int, limit: int) -> list[tuple[int, list[Decision]]]:
+        """Subjects on which that action was ever taken, by id, with all decisions on each, the oldest first."""
+        ids = list(
+            self._connection.execute(
+                select(DecisionRow.subject_id)
+                .where(DecisionRow.action == action, DecisionRow.subject_id > after)
+                .group_by(DecisionRow.subject_id)
+                .order_by(DecisionRow.subject_id)
+                .limit(limit)
+            ).scalars()
+        )
+        found: dict[int, list[Decision]] = {subject_id: [] for subject_id in ids}
+        for piece in pieces(ids):
+            for row in self._connection.execute(self._decisions().where(SubjectRow.id.in_(piece))):
+                found[row.id].insert(0, _decision(row))
+        return list(found.items())
 
     @staticmethod
     def _decisions() -> Select[*tuple[Any, ...]]:
@@ -243,7 +345,7 @@ class SqlScreening:
         subject_id = self.subject_id(subject)
         ids = self._connection.execute(
             select(ScreeningRow.id)
-            .where(ScreeningRow.subject_id == subject_id)
+            .where(ScreeningRow.subject_id == subject_id, ScreeningRow.shadow.is_(False))
             .order_by(ScreeningRow.id.desc())
             .limit(limit)
         ).scalars()
@@ -283,7 +385,8 @@ def _columns(subject: Subject) -> dict[str, str]:
     }
 
 
-def _subject(row: AnyRow) -> Subject:
+def read_subject(row: AnyRow) -> Subject:
+    """The subject in a row that has its columns."""
     return Subject(
         source=row.source,
         kind=Kind(row.kind),
@@ -310,7 +413,7 @@ def _finding(row: AnyRow) -> Finding:
 
 
 def _record(row: AnyRow, findings: list[Finding], verdicts: list[Any]) -> ScreeningRecord:
-    subject = _subject(row)
+    subject = read_subject(row)
     return ScreeningRecord(
         id=row.id,
         subject_id=row.subject_id,
@@ -318,6 +421,8 @@ def _record(row: AnyRow, findings: list[Finding], verdicts: list[Any]) -> Screen
         attempt=row.attempt,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        shadow=row.shadow,
+        run_id=row.run_id,
         screened=Screened(
             subject=subject,
             outcome=Outcome(row.outcome),
@@ -341,6 +446,7 @@ def _record(row: AnyRow, findings: list[Finding], verdicts: list[Any]) -> Screen
             seconds=row.seconds,
             engine_version=row.engine_version,
             checks=tuple((name, version) for name, version in row.checks),
+            costs=tuple((name, seconds) for name, seconds in row.costs or ()),
         ),
     )
 
@@ -364,5 +470,5 @@ def _waiting(row: AnyRow, record: ScreeningRecord) -> Waiting:
 
 def _decision(row: AnyRow) -> Decision:
     return Decision(
-        subject=_subject(row), actor=row.actor, action=Action(row.action), reason=row.reason, at=row.at
+        subject=read_subject(row), actor=row.actor, action=Action(row.action), reason=row.reason, at=row.at
     )

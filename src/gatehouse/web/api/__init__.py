@@ -19,3 +19,4 @@ def includeme(config: Configurator) -> None:
 
     config.add_resource("api-openapi", "/api/v1/openapi.json", {"GET": openapi})
     config.include("gatehouse.web.api.projects")
+    config.include("gatehouse.web.api.targets")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from pyramid.config import Configurator
 
 from gatehouse.core.errors import NotFound
+from gatehouse.gate.purge import files_key
 from gatehouse.gate.serve import ServedFile
 from gatehouse.web.replies import IMMUTABLE, REVALIDATE, Reply, blob_reply, redirect
 from gatehouse.web.request import Request
+from gatehouse.web.surrogates import keyed
 
 _METADATA = ".metadata"
 
@@ -29,7 +31,7 @@ def file(request: Request) -> Reply:
         served = shelf.core_metadata(name, filename.removesuffix(_METADATA))
     else:
         served = shelf.file(name, filename)
-    return file_reply(request, served, cache_control=IMMUTABLE)
+    return keyed(request, file_reply(request, served, cache_control=IMMUTABLE), files_key(name))
 
 
 def file_reply(request: Request, served: ServedFile | None, *, cache_control: str) -> Reply:

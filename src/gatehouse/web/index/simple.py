@@ -16,9 +16,12 @@ from webob.acceptparse import create_accept_header
 from gatehouse.catalog.pages import render_index
 from gatehouse.core.errors import CallerError, NotFound
 from gatehouse.core.names import PageFormat, is_normalized_name, normalize_name
+from gatehouse.gate.purge import PROJECTS_KEY, project_key
+from gatehouse.web.compressed import negotiated_reply, page_reply
 from gatehouse.web.problems import NotAcceptable
-from gatehouse.web.replies import REVALIDATE, Reply, blob_reply, bytes_reply, etag_of, redirect
+from gatehouse.web.replies import REVALIDATE, Reply, bytes_reply, etag_of, redirect
 from gatehouse.web.request import Request
+from gatehouse.web.surrogates import keyed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,17 +66,16 @@ def project_page(request: Request) -> Reply:
     served = request.gatehouse.shelf.page(name, form.page)
     if served is None:
         raise NotFound(f"There is no project {name!r} here.")
-    reply = blob_reply(
+    reply = page_reply(
         request,
-        request.gatehouse.blobs,
         sha256=served.sha256,
         length=served.length,
         content_type=form.content_type,
         charset=form.charset,
         cache_control=REVALIDATE,
+        vary=("Accept",),
     )
-    reply.headers["Vary"] = "Accept"
-    return reply
+    return keyed(request, reply, project_key(name), held=True)
 
 
 def negotiate(request: Request) -> Form:
@@ -138,16 +140,30 @@ class _Names:
     def view(self, request: Request) -> Reply:
         form = negotiate(request)
         body, etag = self._body(request.gatehouse.shelf.projects(), form.page)
-        reply = bytes_reply(
+
+        def plain() -> Reply:
+            return bytes_reply(
+                request,
+                body,
+                content_type=form.content_type,
+                charset=form.charset,
+                cache_control=REVALIDATE,
+                etag=etag,
+            )
+
+        reply = negotiated_reply(
             request,
-            body,
+            request.gatehouse.page_encodings,
+            etag.strip('"'),
+            lambda: body,
+            plain=plain,
             content_type=form.content_type,
             charset=form.charset,
             cache_control=REVALIDATE,
-            etag=etag,
+            vary=("Accept",),
+            keep=False,
         )
-        reply.headers["Vary"] = "Accept"
-        return reply
+        return keyed(request, reply or plain(), PROJECTS_KEY, held=True)
 
     def _body(self, names: list[str], page: PageFormat) -> tuple[bytes, str]:
         with self._lock:

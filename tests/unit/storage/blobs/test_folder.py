@@ -256,3 +256,46 @@ class TestSweeping:
         blobs.put(DATA)
         assert blobs.sweep_incoming(self.LATER) == 0
         assert read(blobs) == DATA
+
+
+class TestRemoving:
+    """A blob goes with its compressed forms, unless somebody has kept the same bytes since."""
+
+    @pytest.fixture
+    def old(self, blobs: FolderBlobs) -> str:
+        sha256 = blobs.put(b"of long ago")
+        os.utime(blobs.path_of(sha256), (1_000_000_000, 1_000_000_000))
+        return sha256
+
+    def test_an_old_one_goes_and_says_what_it_took(self, blobs: FolderBlobs, old: str, tmp_path: Path) -> None:
+        forms = tmp_path / "blobs" / ".encoded"
+        forms.mkdir()
+        for name in (f"{old}.gz", f"{old}.br", "another.gz"):
+            (forms / name).write_bytes(b"form")
+        moment = datetime.now(UTC) - timedelta(hours=1)
+        assert blobs.is_older(old, moment)
+        assert blobs.remove_old(old, older_than=moment) == len(b"of long ago")
+        assert blobs.size(old) is None
+        assert [path.name for path in forms.iterdir()] == ["another.gz"]
+        assert blobs.remove_old(old, older_than=moment) is None
+        assert not blobs.is_older(old, moment)
+
+    def test_one_that_was_kept_again_stays(self, blobs: FolderBlobs, old: str) -> None:
+        moment = datetime.now(UTC) - timedelta(hours=1)
+        assert blobs.put(b"of long ago") == old
+        assert blobs.remove_old(old, older_than=moment) is None
+        assert blobs.size(old) == len(b"of long ago")
+
+    def test_no_other_name_is_a_path(self, blobs: FolderBlobs) -> None:
+        with pytest.raises(NotFound):
+            blobs.remove_old("../../etc/passwd", older_than=datetime.now(UTC))
+
+    def test_a_read_only_disk_ends_in_one_clear_error(
+        self, blobs: FolderBlobs, old: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with (
+            failing(monkeypatch, "unlink", errno.EROFS),
+            pytest.raises(StoreError, match="The blob cannot be removed: the file system is read-only"),
+        ):
+            blobs.remove_old(old, older_than=datetime.now(UTC))
+        assert blobs.size(old) is not None

@@ -1,45 +1,19 @@
-"""TUF metadata in a folder: created once, the timestamp moved by the newest epoch alone."""
+"""TUF metadata in a folder: what a folder adds to the contract of every store (test_metadata_contract.py)."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
-from gatehouse.core.errors import LeaseLost, StoreError
+from gatehouse.core.errors import StoreError
 from gatehouse.storage.blobs import durable
 from gatehouse.storage.blobs.metadata import FolderMetadataStore
 from tests.support.faults import failing
-
-NO_NAMES = [
-    "",
-    "..",
-    ".store",
-    ".store/epoch",
-    "../1.root.json",
-    "1.root.json/",
-    "/1.root.json",
-    "1.root.json\n",
-    "1.root.json\x00",
-    "1.ROOT.json",
-    "1.root.JSON",
-    "1.-root.json",
-    "1.root-.json",
-    "1.a--b.json",
-    "1..json",
-    "root.json",
-    "-1.root.json",
-    "1234567890123.root.json",
-    "٣.root.json",
-    "1." + "a" * 300 + ".json",
-    "timestamp.json/..",
-    "1.root.json.tmp",
-]
+from tests.support.metadata_places import NO_NAMES
 
 
 @pytest.fixture
@@ -64,11 +38,6 @@ class TestCreating:
         assert names(metadata_store) == sorted(files)
         assert {(root / name).stat().st_mode & 0o777 for name in files} == {0o644}
         assert scratch(root) == set()
-
-    def test_equal_content_again_is_success(self, metadata_store: FolderMetadataStore) -> None:
-        metadata_store.create([("1.root.json", b"one"), ("1.root.json", b"one")])
-        metadata_store.create([("1.root.json", b"one"), ("2.root.json", b"two")])
-        assert names(metadata_store) == ["1.root.json", "2.root.json"]
 
     def test_other_content_is_refused_and_no_file_of_that_call_appears(
         self, metadata_store: FolderMetadataStore, root: Path
@@ -95,12 +64,6 @@ class TestCreating:
         assert scratch(root) == set()
         assert sorted(path.name for path in root.parent.iterdir()) == ["metadata"]
 
-    @pytest.mark.parametrize("name", NO_NAMES)
-    def test_other_names_read_as_nothing(self, metadata_store: FolderMetadataStore, name: str) -> None:
-        metadata_store.create([("1.root.json", b"one")])
-        metadata_store.fence(1)
-        assert metadata_store.read(name) is None
-
     def test_a_link_is_not_followed(self, metadata_store: FolderMetadataStore, root: Path) -> None:
         (root.parent / "secret").write_bytes(b"secret")
         (root / "1.root.json").symlink_to(root.parent / "secret")
@@ -120,24 +83,6 @@ class TestCreating:
         metadata_store.create(files.items())
         assert {name: metadata_store.read(name) for name in names(metadata_store)} == files
 
-    def test_creators_that_race_agree_or_fail(self, metadata_store: FolderMetadataStore) -> None:
-        together = Barrier(8)
-
-        def create(number: int) -> bool:
-            together.wait()
-            try:
-                metadata_store.create([("1.root.json", b"same"), ("2.root.json", b"%d" % (number % 2))])
-            except StoreError:
-                return False
-            return True
-
-        with ThreadPoolExecutor(8) as pool:
-            won = list(pool.map(create, range(8)))
-        content = metadata_store.read("2.root.json")
-        assert content in (b"0", b"1")
-        # Whoever was told of success finds its own bytes.
-        assert won == [content == b"%d" % (number % 2) for number in range(8)]
-
 
 class TestFencing:
     def test_the_timestamp_is_moved(self, metadata_store: FolderMetadataStore, root: Path) -> None:
@@ -148,31 +93,6 @@ class TestFencing:
         assert metadata_store.read("timestamp.json") == b"two"
         assert names(metadata_store) == ["timestamp.json"]
         assert (root / "timestamp.json").stat().st_mode & 0o777 == 0o644
-
-    def test_a_stale_epoch_moves_nothing(self, metadata_store: FolderMetadataStore) -> None:
-        metadata_store.fence(3)
-        metadata_store.move_timestamp(b"new", epoch=3)
-        metadata_store.fence(4)
-        with pytest.raises(LeaseLost, match="epoch 4"):
-            metadata_store.move_timestamp(b"stale", epoch=3)
-        with pytest.raises(LeaseLost):
-            metadata_store.fence(3)
-        assert metadata_store.read("timestamp.json") == b"new"
-
-    def test_a_fence_outlasts_the_process_and_its_own_epoch_passes(
-        self, metadata_store: FolderMetadataStore, root: Path
-    ) -> None:
-        metadata_store.fence(7)
-        metadata_store.fence(7)
-        again = FolderMetadataStore(root)
-        with pytest.raises(LeaseLost):
-            again.move_timestamp(b"stale", epoch=6)
-        again.move_timestamp(b"new", epoch=7)
-
-    def test_a_higher_epoch_that_moves_fences_too(self, metadata_store: FolderMetadataStore) -> None:
-        metadata_store.move_timestamp(b"new", epoch=5)
-        with pytest.raises(LeaseLost):
-            metadata_store.move_timestamp(b"stale", epoch=4)
 
     @pytest.mark.parametrize("content", [b"", b"many", b"1.5", b"\xff"])
     def test_a_damaged_epoch_stops_everything(
@@ -185,34 +105,6 @@ class TestFencing:
         with pytest.raises(StoreError, match="epoch"):
             metadata_store.fence(9)
         assert metadata_store.read("timestamp.json") == b"old"
-
-    def test_of_two_publishers_the_stale_one_never_moves_after_the_fence(self, root: Path) -> None:
-        fenced = Barrier(2)
-        last: list[bytes] = []
-
-        def stale() -> int:
-            store, moved = FolderMetadataStore(root), 0
-            fenced.wait()
-            try:
-                while True:
-                    store.move_timestamp(b"stale", epoch=1)
-                    moved += 1
-            except LeaseLost:
-                return moved
-
-        def fresh() -> None:
-            store = FolderMetadataStore(root)
-            fenced.wait()
-            store.fence(2)
-            store.move_timestamp(b"fresh", epoch=2)
-            last.append(store.read("timestamp.json") or b"")
-
-        with ThreadPoolExecutor(2) as pool:
-            former, newest = pool.submit(stale), pool.submit(fresh)
-            newest.result(10)
-            former.result(10)
-        assert last == [b"fresh"]
-        assert FolderMetadataStore(root).read("timestamp.json") == b"fresh"
 
 
 class TestFullAndBrokenDisks:

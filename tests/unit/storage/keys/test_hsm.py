@@ -64,6 +64,7 @@ def test_a_p256_key_in_a_token_signs_the_timestamp(token: str) -> None:
     draft = repository.publish({repository.put("files/spam/spam-1.0.tar.gz")})
 
     assert key.scheme == "ecdsa-sha2-nistp256"
+    assert draft.timestamp is not None
     assert [keyid for keyid, _ in draft.timestamp.role.signatures] == [key.keyid]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gatehouse.core.errors import InternalError
-from gatehouse.gate.ports import JournalEntry
+from gatehouse.gate.ports import Covering, JournalEntry, RefusedChange
 from gatehouse.storage.sql.database import SqlDatabase, SqlTransaction
 from gatehouse.tuf.model import BinRef, Family, Target, TargetChange
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 BIN = BinRef(family=Family.FILES, index=7)
 
 
@@ -115,3 +116,44 @@ def test_an_entry_that_commits_late_is_not_lost(postgres_database: SqlDatabase) 
         (late,) = tx.journal.pending(limit=10)
         assert late.change.path == "slow"
         assert late.id < taken.id
+
+
+def test_what_was_refused_waits_no_longer_and_says_why(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.journal.append([put("a"), put("b"), put("c")], at=NOW)
+        entries = tx.journal.pending(limit=10)
+        tx.journal.refuse({}, at=NOW)
+        tx.journal.refuse({entries[2].id: "no good", entries[0].id: "nor this"}, at=NOW)
+        tx.journal.refuse({entries[0].id: "another reason"}, at=LATER)
+    with database.read() as tx:
+        assert paths(tx.journal.pending(limit=10)) == ["b"]
+        assert tx.journal.count_pending() == 1
+        assert tx.journal.count_refused() == 2
+        assert tx.journal.refused(limit=10) == [
+            RefusedChange(entry=entries[2], reason="no good", at=NOW),
+            RefusedChange(entry=entries[0], reason="nor this", at=NOW),
+        ]
+        assert len(tx.journal.refused(limit=1)) == 1
+
+
+def test_the_newest_change_of_a_path_tells_how_far_it_has_come(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        assert tx.journal.covering("a") is None
+        tx.journal.append([put("a"), put("b"), put("a", "c")], at=NOW)
+        first, other, newest = tx.journal.pending(limit=10)
+        publication = publish(tx)
+        tx.journal.assign([first.id], publication)
+        assert tx.journal.covering("a") == Covering(entry=newest, publication=None, refused=None)
+        tx.journal.assign([newest.id], publication)
+        tx.journal.refuse({other.id: "no good"}, at=NOW)
+        assert tx.journal.covering("b") == Covering(entry=other, publication=None, refused="no good")
+        covering = tx.journal.covering("a")
+        assert covering is not None
+        assert covering.entry == newest
+        assert covering.publication is not None
+        assert covering.publication == tx.signing.unpublished()
+        tx.signing.mark_published(publication, at=LATER)
+        covering = tx.journal.covering("a")
+        assert covering is not None
+        assert covering.publication is not None
+        assert covering.publication.published_at == LATER

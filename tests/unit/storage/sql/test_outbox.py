@@ -142,3 +142,92 @@ def test_many_workers_never_claim_the_same(database: SqlDatabase) -> None:
     with ThreadPoolExecutor(6) as pool:
         found = [number for claimed in pool.map(work, range(6)) for number in claimed]
     assert len(found) == len(set(found)) == 60
+
+
+def add_for(database: SqlDatabase, lane: str, *numbers: int) -> None:
+    with database.write() as tx:
+        for number in numbers:
+            tx.outbox.add("screen", {"number": number}, at=NOW, lane=lane)
+
+
+def claim_numbers(database: SqlDatabase, count: int) -> list[int]:
+    return [claim(database, limit=1)[0].payload["number"] for _ in range(count)]
+
+
+def test_a_flood_in_one_lane_delays_no_other_for_long(database: SqlDatabase) -> None:
+    add_for(database, "mallory", *range(100))
+    assert claim_numbers(database, 3) == [0, 1, 2]
+    add_for(database, "alice", 1000, 1001)
+    add_for(database, "bob", 2000)
+    assert claim_numbers(database, 5) == [1000, 2000, 1001, 3, 4]
+
+
+def test_lanes_that_bring_one_at_a_time_starve_no_flood(database: SqlDatabase) -> None:
+    add_for(database, "flood", *range(20))
+    found = []
+    for number in range(60):
+        add_for(database, f"newcomer {number}", 1000 + number)
+        (message,) = claim(database, limit=1)
+        found.append(message.payload["number"])
+        with database.write() as tx:
+            tx.outbox.done([message.id])
+    assert len([number for number in found if number < 1000]) >= 10
+
+
+def test_what_is_tried_again_goes_to_the_end_of_its_lane(database: SqlDatabase) -> None:
+    add_for(database, "alice", 1, 2, 3)
+    (first,) = claim(database, limit=1)
+    with database.write() as tx:
+        tx.outbox.fail(first.id, "not now", retry_at=NOW)
+    assert claim_numbers(database, 3) == [2, 3, 1]
+
+
+def test_one_message_is_claimed_by_its_number_once(database: SqlDatabase) -> None:
+    add(database, "screen")
+    with database.read() as tx:
+        (number,) = tx.outbox.due(["screen"], limit=10, now=NOW)
+    with database.write() as tx:
+        taken = tx.outbox.claim_one(number, now=NOW, lease=LEASE)
+        assert taken == Message(id=number, topic="screen", payload={"number": 0}, created_at=NOW, attempts=1)
+        assert tx.outbox.claim_one(number, now=NOW, lease=LEASE) is None
+        assert tx.outbox.due(["screen"], limit=10, now=NOW) == []
+        again = tx.outbox.claim_one(number, now=NOW + LEASE, lease=LEASE)
+        assert again is not None
+        assert again.attempts == 2
+        assert tx.outbox.claim_one(number + 1, now=NOW, lease=LEASE) is None
+
+
+def test_who_lost_a_claim_learns_it(database: SqlDatabase) -> None:
+    add(database, "screen")
+    (first,) = claim(database)
+    (second,) = claim(database, after=60)
+    with database.write() as tx:
+        assert not tx.outbox.holds(first)
+        assert tx.outbox.holds(second)
+        tx.outbox.release(first)
+        assert tx.outbox.holds(second), "who lost it cannot give it back either"
+        tx.outbox.release(second)
+        assert not tx.outbox.holds(second)
+    assert [message.attempts for message in claim(database, after=60)] == [2], "given back, it did not count"
+    with database.write() as tx:
+        tx.outbox.done([second.id])
+        assert not tx.outbox.holds(second)
+
+
+def test_dead_letters_are_seen_revived_and_dropped(database: SqlDatabase) -> None:
+    add(database, "screen", "screen", "other")
+    for message in claim(database, "screen"):
+        with database.write() as tx:
+            tx.outbox.fail(message.id, f"error {message.payload['number']}", retry_at=None)
+    with database.write() as tx:
+        first, second = tx.outbox.dead(limit=10)
+        assert (first.error, first.message.attempts, first.dead_at) == ("error 0", 1, NOW + LEASE)
+        assert tx.outbox.dead(limit=1, offset=1) == [second]
+        assert tx.outbox.dead_letter(first.message.id) == first
+        assert tx.outbox.count_waiting() == {"other": 1}
+        assert tx.outbox.revive(first.message.id, at=NOW)
+        assert not tx.outbox.revive(first.message.id, at=NOW), "it is dead no more"
+        assert not tx.outbox.drop(first.message.id)
+        assert tx.outbox.drop(second.message.id)
+        assert tx.outbox.dead_letter(second.message.id) is None
+    assert [message.attempts for message in claim(database)] == [1]

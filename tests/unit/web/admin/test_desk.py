@@ -281,3 +281,17 @@ def test_a_project_that_does_not_wait_is_found_by_any_spelling_of_its_name(
     assert "quiet-thing" in alice.get(f"/admin/subjects/{number}").text
     for name in ("nobody", "", "%3Cscript%3E", "x" * 400):
         assert alice.get(f"/admin/find?name={name}").status in (400, 404)
+
+
+def test_work_that_failed_for_good_is_counted_on_the_desk_and_has_a_page(desk_house: Desk, alice: Browser) -> None:
+    assert "failed for good" not in alice.get("/admin/").text
+    file = desk_house.house.wheel().file
+    with desk_house.house.gatehouse.database.write() as transaction:
+        now = desk_house.house.gatehouse.clock.now()
+        (number,) = transaction.outbox.due(["screen-file"], limit=10, now=now)
+        transaction.outbox.fail(number, "StoreError: <b>the disk</b> is full", retry_at=None)
+    assert "Work that failed for good: 1" in alice.get("/admin/").text
+    page = alice.get("/admin/outbox").text
+    assert file.filename in page
+    assert "&lt;b&gt;the disk" in page
+    assert desk_house.browser().get("/admin/outbox").status == 303

@@ -11,6 +11,13 @@ from gatehouse.storage.sql.models.catalog import (
     SourceRow,
     UploadTokenRow,
 )
+from gatehouse.storage.sql.models.checks import (
+    CheckChangeRow,
+    CheckDifferenceRow,
+    CheckRunPieceRow,
+    CheckRunRow,
+    CheckTimetableRow,
+)
 from gatehouse.storage.sql.models.screening import (
     DecisionRow,
     DeskRow,
@@ -20,10 +27,13 @@ from gatehouse.storage.sql.models.screening import (
     VerdictRow,
 )
 from gatehouse.storage.sql.models.signing import (
+    DirtyBinRow,
     JournalRow,
     OfflineMetadataRow,
     OnlineRoleRow,
     PublicationRow,
+    RefusedChangeRow,
+    TargetImportRow,
     TargetRow,
 )
 from gatehouse.storage.sql.models.staff import AuditRow, StaffRow, StaffSessionRow
@@ -33,8 +43,14 @@ __all__ = [
     "AccountRow",
     "AuditRow",
     "Base",
+    "CheckChangeRow",
+    "CheckDifferenceRow",
+    "CheckRunPieceRow",
+    "CheckRunRow",
+    "CheckTimetableRow",
     "DecisionRow",
     "DeskRow",
+    "DirtyBinRow",
     "EventRow",
     "FileRow",
     "FindingRow",
@@ -46,12 +62,14 @@ __all__ = [
     "ProjectOwnerRow",
     "ProjectRow",
     "PublicationRow",
+    "RefusedChangeRow",
     "ReleaseRow",
     "ScreeningRow",
     "SourceRow",
     "StaffRow",
     "StaffSessionRow",
     "SubjectRow",
+    "TargetImportRow",
     "TargetRow",
     "UploadTokenRow",
     "VerdictRow",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gatehouse.storage.sql.models.base import NEVER_REUSED, Base, JsonList, RowId, one_of
@@ -42,7 +42,7 @@ class SubjectRow(Base):
 
 
 class ScreeningRow(Base):
-    """One run over a subject, written when it has ended."""
+    """One run over a subject, written when it has ended. One in the `shadow` reaches no desk and moves nothing."""
 
     __tablename__ = "screenings"
     __table_args__ = (
@@ -68,6 +68,9 @@ class ScreeningRow(Base):
     seconds: Mapped[float]
     not_examined: Mapped[JsonList]
     checks: Mapped[JsonList]  # [name, version] of every check that ran
+    shadow: Mapped[bool] = mapped_column(server_default=false())
+    run_id: Mapped[int | None]  # of `check_runs`, if it is part of one
+    costs: Mapped[JsonList | None]  # [check, seconds of processor time], where they were measured
 
 
 class FindingRow(Base):

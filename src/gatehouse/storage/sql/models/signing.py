@@ -52,8 +52,22 @@ class JournalRow(Base):
     publication_id: Mapped[int | None] = mapped_column(ForeignKey("publications.id"))
 
 
+class RefusedChangeRow(Base):
+    """A journal entry that can never be published, set aside for good. Append-only by trigger."""
+
+    __tablename__ = "refused_changes"
+
+    journal_id: Mapped[int] = mapped_column(ForeignKey("journal.id"), primary_key=True, autoincrement=False)
+    reason: Mapped[str]
+    at: Mapped[datetime]
+
+
 class PublicationRow(Base):
-    """One publication. Only `published_at` changes, once, from NULL. A timestamp version is used once for ever."""
+    """One publication. Only `published_at` changes, once, from NULL. A timestamp version is used once for ever.
+
+    A chunk of bins moves no timestamp: its number is below zero, because the column takes neither NULL nor any
+    number twice.
+    """
 
     __tablename__ = "publications"
     __table_args__ = (
@@ -101,6 +115,37 @@ class TargetRow(Base):
     path: Mapped[str]
     sha256: Mapped[str] = mapped_column(RawSha256)
     length: Mapped[int]
+
+
+class DirtyBinRow(Base):
+    """A bin whose targets were changed past the journal. `mark` grows whenever that happens again."""
+
+    __tablename__ = "dirty_bins"
+    __table_args__ = (CheckConstraint(_FAMILIES, name="family"),)
+
+    family: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bin: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    mark: Mapped[int]
+
+
+class TargetImportRow(Base):
+    """An import of targets from lists. `cursor` and counts grow with each piece, in the piece's transaction.
+
+    `input` is the digest of what is imported and how, so that another list never goes on where this stopped.
+    """
+
+    __tablename__ = "target_imports"
+    __table_args__ = (CheckConstraint("length(input) = 32", name="input"), NEVER_REUSED)
+
+    id: Mapped[RowId]
+    input: Mapped[str] = mapped_column(RawSha256)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    cursor: Mapped[int]
+    loaded: Mapped[int]
+    replaced: Mapped[int]
+    unchanged: Mapped[int]
+    refused: Mapped[int]
 
 
 class OnlineRoleRow(Base):

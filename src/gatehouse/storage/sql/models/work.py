@@ -23,14 +23,27 @@ class LeaseRow(Base):
 
 
 class OutboxRow(Base):
-    """A message. It is deleted when it is done and kept as a dead letter when it failed for good."""
+    """A message. It is deleted when it is done and kept as a dead letter when it failed for good.
+
+    `turn` orders what waits in a topic, so that its lanes take turns; without a lane it is 0.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
         Index(
             "ix_outbox_waiting",
             "topic",
+            "turn",
+            "available_at",
             "id",
+            sqlite_where=text("dead_at IS NULL"),
+            postgresql_where=text("dead_at IS NULL"),
+        ),
+        Index(
+            "ix_outbox_lanes",
+            "topic",
+            "lane",
+            "turn",
             sqlite_where=text("dead_at IS NULL"),
             postgresql_where=text("dead_at IS NULL"),
         ),
@@ -46,3 +59,5 @@ class OutboxRow(Base):
     attempts: Mapped[int]
     dead_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    lane: Mapped[str] = mapped_column(server_default="")
+    turn: Mapped[int] = mapped_column(server_default=text("0"))

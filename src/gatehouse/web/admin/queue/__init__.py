@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
+from gatehouse.gate.check_book import CheckBook
 from gatehouse.gate.desk import Desk
 from gatehouse.web.admin.guard import Visit, signed_in
 from gatehouse.web.admin.paging import page_number
@@ -18,8 +19,10 @@ def includeme(config: Configurator) -> None:
 
 def queue(visit: Visit) -> Reply:
     """A page of what waits."""
-    desk = Desk(database=visit.request.gatehouse.database)
-    return visit.page("queue/queue.html", queue=desk.waiting(page_number(visit.request)))
+    gatehouse = visit.request.gatehouse
+    desk = Desk(database=gatehouse.database)
+    book = CheckBook(database=gatehouse.database, clock=gatehouse.clock, lifecycle=gatehouse.lifecycle)
+    return visit.page("queue/queue.html", queue=desk.waiting(page_number(visit.request)), notices=book.notices())
 
 
 def find(visit: Visit) -> Reply:

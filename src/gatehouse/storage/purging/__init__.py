@@ -1,0 +1,1 @@
+"""Adapters that tell caches of changes, a kind of cache each."""

@@ -1,0 +1,208 @@
+"""The targets by bin in SQL: that part of `gate.ports.SigningStore`.
+
+What is loaded past the journal and what a publication takes never cross: both lock the publisher's lease, loading
+is refused while a publication is committed and unpublished, and a bin that was rendered is settled only under the
+mark that it was read with. So the file of a committed publication can always be rendered again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, tuple_
+
+from gatehouse.core.errors import Conflict, InternalError
+from gatehouse.gate.ports import PUBLISHER_LEASE
+from gatehouse.storage.sql.models import DirtyBinRow, LeaseRow, PublicationRow, TargetRow
+from gatehouse.storage.sql.statements import insert, pieces
+from gatehouse.tuf.canonical import check_paths
+from gatehouse.tuf.model import BinRef, Family, RawTarget, Target, TargetChange
+
+_COPY = "COPY loaded_targets (family, bin, path, sha256, length) FROM STDIN (FORMAT BINARY)"
+_COPIED_TYPES = ("int8", "int8", "text", "bytea", "int8")
+
+
+class SqlTargets:
+    """The targets, in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def find_target(self, path: str, bin_ref: BinRef) -> Target | None:
+        """A target as committed."""
+        row = self._connection.execute(
+            select(TargetRow.path, TargetRow.sha256, TargetRow.length).where(
+                TargetRow.family == int(bin_ref.family), TargetRow.bin == bin_ref.index, TargetRow.path == path
+            )
+        ).one_or_none()
+        return None if row is None else Target(path=row.path, sha256=row.sha256, length=row.length)
+
+    def apply(self, changes: Sequence[tuple[BinRef, TargetChange]]) -> None:
+        """Set and remove targets; the last change of a path wins."""
+        last = {(int(ref.family), ref.index, change.path): change.target for ref, change in changes}
+        # Sorted: neighbours are written together, and two transactions meet their rows in the same order.
+        keys = sorted(last)
+        removed = [{"f": f, "b": b, "p": p} for f, b, p in keys if last[f, b, p] is None]
+        present = [
+            {"family": f, "bin": b, "path": p, "sha256": target.sha256, "length": target.length}
+            for f, b, p in keys
+            if (target := last[f, b, p]) is not None
+        ]
+        if removed:
+            self._connection.execute(
+                delete(TargetRow).where(
+                    TargetRow.family == bindparam("f"),
+                    TargetRow.bin == bindparam("b"),
+                    TargetRow.path == bindparam("p"),
+                ),
+                removed,
+            )
+        if present:
+            statement = insert(self._connection, TargetRow)
+            self._connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["family", "bin", "path"],
+                    set_={"sha256": statement.excluded.sha256, "length": statement.excluded.length},
+                ),
+                present,
+            )
+
+    def bins(self, refs: Collection[BinRef]) -> dict[BinRef, list[Target]]:
+        """All targets of each of these bins, sorted by path."""
+        found: dict[BinRef, list[Target]] = {ref: [] for ref in sorted(refs)}
+        for family in Family:
+            indexes = [ref.index for ref in found if ref.family == family]
+            for piece in pieces(indexes):
+                rows = self._connection.execute(
+                    select(TargetRow.bin, TargetRow.path, TargetRow.sha256, TargetRow.length)
+                    .where(TargetRow.family == int(family), TargetRow.bin.in_(piece))
+                    .order_by(TargetRow.family, TargetRow.bin, TargetRow.path)
+                )
+                # By bin, so that a bin's list is looked up once and not once a target.
+                current = BinRef(family=family, index=-1)
+                targets: list[Target] = []
+                for index, path, sha256, length in rows:
+                    if index != current.index:
+                        current = BinRef(family=family, index=index)
+                        targets = found[current]
+                    targets.append(Target(path=path, sha256=sha256, length=length))
+        return found
+
+    def count_targets(self) -> int:
+        """How many targets there are."""
+        return self._connection.scalar(select(func.count()).select_from(TargetRow)) or 0
+
+    def raw_targets(self, refs: Collection[BinRef]) -> Iterator[tuple[BinRef, Sequence[RawTarget]]]:
+        """The targets of each of these bins that has any, sorted by path, as a stream."""
+        for ref in sorted(refs):
+            if rows := self._raw(ref):
+                yield ref, rows
+
+    def load_targets(self, bins: Mapping[BinRef, Sequence[RawTarget]]) -> None:
+        """Set targets past the journal and mark their bins dirty.
+
+        Raises:
+            InvalidName: a path has characters outside the grammar of target paths.
+            Conflict: a publication is committed and not yet published.
+            InternalError: a path stands in the batch twice.
+        """
+        check_paths([row[0] for rows in bins.values() for row in rows])
+        self._refuse_amid_a_publication()
+        raw: list[tuple[int, int, str, bytes, int]] = []
+        # Sorted: neighbours are written together, and two transactions meet their rows in the same order.
+        for ref in sorted(bins):
+            rows = sorted(bins[ref])
+            if any(one[0] == other[0] for one, other in itertools.pairwise(rows)):
+                raise InternalError("A path stands twice in one batch of targets.")
+            family, index = int(ref.family), ref.index
+            raw += [(family, index, *row) for row in rows]
+        if self._connection.dialect.name == "postgresql":
+            self._copy(raw)
+        elif raw:
+            self._connection.exec_driver_sql(
+                "INSERT INTO targets (family, bin, path, sha256, length) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
+                "(family, bin, path) DO UPDATE SET sha256 = excluded.sha256, length = excluded.length",
+                raw,
+            )
+        self.mark_dirty([ref for ref in bins if bins[ref]])
+
+    def mark_dirty(self, refs: Collection[BinRef]) -> None:
+        """Say that the targets of these bins are no longer those that their files list."""
+        if refs:
+            statement = insert(self._connection, DirtyBinRow)
+            self._connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["family", "bin"], set_={"mark": DirtyBinRow.mark + 1}
+                ),
+                [{"family": int(ref.family), "bin": ref.index, "mark": 1} for ref in sorted(refs)],
+            )
+
+    def dirty_bins(self, *, limit: int) -> dict[BinRef, int]:
+        """Some of the dirty bins, each with its mark."""
+        query = select(DirtyBinRow.family, DirtyBinRow.bin, DirtyBinRow.mark)
+        query = query.order_by(DirtyBinRow.family, DirtyBinRow.bin).limit(limit)
+        return {
+            BinRef(family=Family(row.family), index=row.bin): row.mark for row in self._connection.execute(query)
+        }
+
+    def dirty_marks(self, refs: Collection[BinRef]) -> dict[BinRef, int]:
+        """The marks of those of these bins that are dirty."""
+        found: dict[BinRef, int] = {}
+        for piece in pieces(refs):
+            query = select(DirtyBinRow.family, DirtyBinRow.bin, DirtyBinRow.mark).where(_is_among(piece))
+            for row in self._connection.execute(query):
+                found[BinRef(family=Family(row.family), index=row.bin)] = row.mark
+        return found
+
+    def settle_dirty(self, marks: Mapping[BinRef, int | None]) -> list[BinRef]:
+        """These bins are rendered anew as of these marks; those that were marked again meanwhile, if any."""
+        now = self.dirty_marks(marks)
+        again = [ref for ref in sorted(marks) if now.get(ref) != marks[ref]]
+        if not again:
+            for piece in pieces([ref for ref, mark in marks.items() if mark is not None]):
+                self._connection.execute(delete(DirtyBinRow).where(_is_among(piece)))
+        return again
+
+    def _raw(self, ref: BinRef) -> list[RawTarget]:
+        # Past SQLAlchemy's rows, which would cost more than the database does.
+        mark, options = ("%s", {"binary": True}) if self._connection.dialect.name == "postgresql" else ("?", {})
+        cursor: Any = self._connection.connection.cursor(**options)
+        with closing(cursor):
+            cursor.execute(
+                f"SELECT path, sha256, length FROM targets WHERE family = {mark} AND bin = {mark} ORDER BY path",  # noqa: S608 -- a constant of ours
+                (int(ref.family), ref.index),
+            )
+            rows: list[RawTarget] = cursor.fetchall()
+        return rows
+
+    def _refuse_amid_a_publication(self) -> None:
+        # The row that every commit of a publication locks: none takes place until this transaction ends.
+        lease = select(LeaseRow.epoch).where(LeaseRow.name == PUBLISHER_LEASE).with_for_update()
+        self._connection.execute(lease).all()
+        waiting = self._connection.scalar(select(PublicationRow.id).where(PublicationRow.published_at.is_(None)))
+        if waiting is not None:
+            raise Conflict(f"Publication {waiting} is not finished; targets can be loaded when it is.")
+
+    def _copy(self, raw: list[tuple[int, int, str, bytes, int]]) -> None:
+        self._connection.exec_driver_sql(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS loaded_targets "
+            "(family int8, bin int8, path text, sha256 bytea, length int8) ON COMMIT DELETE ROWS"
+        )
+        cursor: Any = self._connection.connection.cursor()
+        with closing(cursor), cursor.copy(_COPY) as copy:
+            copy.set_types(_COPIED_TYPES)
+            for row in raw:
+                copy.write_row(row)
+        self._connection.exec_driver_sql(
+            "INSERT INTO targets (family, bin, path, sha256, length) "
+            "SELECT family, bin, path, sha256, length FROM loaded_targets ON CONFLICT (family, bin, path) "
+            "DO UPDATE SET sha256 = excluded.sha256, length = excluded.length"
+        )
+        self._connection.exec_driver_sql("DELETE FROM loaded_targets")
+
+
+def _is_among(refs: Collection[BinRef]) -> ColumnElement[bool]:
+    return tuple_(DirtyBinRow.family, DirtyBinRow.bin).in_([(int(ref.family), ref.index) for ref in refs])
