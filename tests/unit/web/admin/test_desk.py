@@ -288,7 +288,7 @@ def test_work_that_failed_for_good_is_counted_on_the_desk_and_has_a_page(desk_ho
     file = desk_house.house.wheel().file
     with desk_house.house.gatehouse.database.write() as transaction:
         now = desk_house.house.gatehouse.clock.now()
-        (number,) = transaction.outbox.due(["screen-file"], limit=10, now=now)
+        *_, number = transaction.outbox.due(["screen-file"], limit=100, now=now)
         transaction.outbox.fail(number, "StoreError: <b>the disk</b> is full", retry_at=None)
     assert "Work that failed for good: 1" in alice.get("/admin/").text
     page = alice.get("/admin/outbox").text
