@@ -9,7 +9,9 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 # What a user's shell may hold and would bend an environment of our own. Where packages come from (an index, a
-# proxy, a certificate) is left as the user set it.
+# proxy, a certificate) is left as the user set it. Without compiled files each process of the tests would compile
+# all of us anew.
+unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE
 export PIP_USER := 0
 export PIP_REQUIRE_VIRTUALENV := 0
@@ -29,8 +31,9 @@ serve: .venv/.main  ## Set everything up and serve on http://127.0.0.1:6458
 demo: .venv/.main  ## Play one upload from the sender to the verifying client, in a temporary home
 	@$(BIN)/gatehouse demo $(ARGS)
 
+# A process for each processor; the last `-n` counts, so ARGS="-n 0" runs them in one.
 test: .venv/.dev  ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: .venv/.dev  ## Lint, types, import contracts, licences, documents; no tests
 	@$(BIN)/python -m tools.check

@@ -11,7 +11,7 @@ All of this runs on the server's one loop, once a second for each connection, an
 from __future__ import annotations
 
 import socket as sockets
-import time
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -77,7 +77,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         map: dict[int, Any] | None = None,  # noqa: A002 - waitress calls it so
     ) -> None:
         self._limits: Limits = adjustments.limits
-        self._waiting_since = time.monotonic()
+        self._clock: Callable[[], float] = adjustments.clock
+        #: Since when the client owes us a request's head; None while the debt is ours.
+        self._waiting_since: float | None = self._clock()
         self._lingers_until: float | None = None
         self._sending: _Pace | None = None
         self._reading: _Pace | None = None
@@ -91,7 +93,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     def keep_time(self, *, crowded: bool) -> None:
         """End this connection if it takes too long. `crowded`: be strict with those who have sent nothing yet."""
-        now = time.monotonic()
+        now = self._clock()
         if self._lingers_until is not None:
             if now >= self._lingers_until:
                 self.handle_close()
@@ -103,7 +105,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
                 self._time_sender(now, crowded=crowded)
 
     def _time_reader(self, now: float) -> None:
-        self._waiting_since = now
+        self._waiting_since = None
         if self._sending is None:
             self._sending = _Pace(now, self._sent)
         elif self._sending.too_slow(now, self._sent, self._limits):
@@ -115,9 +117,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         request = self.request
         if self.requests:
             # Work is under way, which is not the client's slowness; its next request waits for it.
-            self._waiting_since, self._reading = now, None
+            self._waiting_since = self._reading = None
         elif request is not None and request.headers_finished:
             self._time_body(now, request)
+        elif self._waiting_since is None:
+            self._waiting_since = now
         elif now - self._waiting_since >= self._limits.head_seconds / (10 if crowded else 1):
             if request is None or not request.header_plus:
                 self.handle_close()
@@ -184,7 +188,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
             self.socket.shutdown(sockets.SHUT_WR)
         except OSError:
             return False
-        self._lingers_until = time.monotonic() + self._limits.linger_seconds
+        self._lingers_until = self._clock() + self._limits.linger_seconds
         self.will_close = False
         return True
 
@@ -204,5 +208,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     def service(self) -> None:
         """Answer the oldest request, in a thread."""
+        # Before and not after: the loop may look in as soon as the request is off the list, and a time from before
+        # the work would count the work as the client's.
+        self._waiting_since = None
         super().service()
-        self._waiting_since = time.monotonic()

@@ -10,6 +10,7 @@ import errno
 import resource
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -92,6 +93,7 @@ def serve(
     linger_seconds: float = 10.0,
     connections: int = 1000,
     spool_bytes: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Server:
     """Bind, and return a server that is ready to `run`.
 
@@ -110,6 +112,7 @@ def serve(
         connections: how many connections are open at once, at most; each takes up to two file descriptors, so
             that a low limit of the process (`ulimit -n`) lowers this too.
         spool_bytes: how many bytes all bodies together may take on disk; without it, twenty of the largest.
+        clock: seconds that never go back, by which clients are timed.
 
     Raises:
         OperatorError: the address cannot be listened on, or the folder cannot be made.
@@ -130,7 +133,7 @@ def serve(
     except OSError as error:
         raise OperatorError(f"Cannot make the folder {temp_dir}: {error.strerror}.") from error
     try:
-        adjustments = _adjustments(host, port, threads, limits)
+        adjustments = _adjustments(host, port, threads, limits, clock)
     except ValueError as error:
         raise OperatorError(f"Cannot listen on {host!r}: it is no address of this machine.") from error
     sockets: dict[int, Any] = {}
@@ -181,9 +184,10 @@ class _Adjustments(Adjustments):  # type: ignore[misc]  # waitress ships no type
 
     limits: Limits
     spool: Spool
+    clock: Callable[[], float]
 
 
-def _adjustments(host: str, port: int, threads: int, limits: Limits) -> Adjustments:
+def _adjustments(host: str, port: int, threads: int, limits: Limits, clock: Callable[[], float]) -> Adjustments:
     adjustments = _Adjustments(
         host=host,
         port=port,
@@ -202,6 +206,7 @@ def _adjustments(host: str, port: int, threads: int, limits: Limits) -> Adjustme
     )
     adjustments.limits = limits
     adjustments.spool = Spool(limits.spool)
+    adjustments.clock = clock
     return adjustments
 
 

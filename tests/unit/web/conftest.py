@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gatehouse.web.server import Server
 from tests.support import quiet_pyramid
-from tests.support.sockets import serving
+from tests.support.sockets import Watch, serving, watched
 from tests.support.web_house import WebHouse, form, upload_parts, web_house
 
 __all__ = ["house", "quiet_pyramid", "sample"]
@@ -35,9 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield ready
 
 
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that is patient for a second only."""
-    limits = {"head_seconds": 1.0, "pace_seconds": 1.0, "pace_rate": 1000, "body_seconds": 2.0, "threads": 2}
-    with serving(tmp_path_factory.mktemp("strict") / "spool", **limits) as ready:
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Watch]:
+    """A server on the test's clock, with two threads, that is not patient for long."""
+    limits = {"head_seconds": 10.0, "pace_seconds": 10.0, "pace_rate": 1000, "body_seconds": 20.0, "threads": 2}
+    with watched(tmp_path / "spool", **limits) as ready:
         yield ready
