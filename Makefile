@@ -33,7 +33,7 @@ demo: .venv/.main  ## Play one upload from the sender to the verifying client, i
 
 # A process for each processor; the last `-n` counts, so ARGS="-n 0" runs them in one.
 test: .venv/.dev  ## Run the tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/.dev  ## Lint, types, import contracts, licences, documents; no tests
 	@$(BIN)/python -m tools.check
