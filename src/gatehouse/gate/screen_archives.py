@@ -97,7 +97,7 @@ def screen_archive(
     try:
         archive = _packed(path, scratch) if path.is_dir() else path
         sha256 = _sha256(archive)
-        job = _job(archive.name, sha256, archive.stat().st_size)
+        job = job_of(archive.name, sha256, archive.stat().st_size)
         previous = None if before is None else before.summary_for(job.subject.name)
         job = replace(job, previous=previous, with_summary=with_summary or before is not None)
     except OSError as error:
@@ -155,7 +155,12 @@ def malicious(result: Exported, now: datetime) -> Malicious | None:
     )
 
 
-def _job(filename: str, sha256: str, size: int) -> Job:
+def job_of(filename: str, sha256: str, size: int) -> Job:
+    """The job of an archive that belongs to no index: its file, its release and its project, with all checks.
+
+    Raises:
+        InvalidUpload: the filename is no distribution's.
+    """
     distribution = parse_distribution_filename(filename)
     subject = Subject(
         source="files",

@@ -3,9 +3,10 @@
 - A *request* is one message on the control socket: nothing but four descriptors, in this order: the job (a memory
   file), the archive, the result pipe's writing end, and the job's own status socket.
 - The *hello* is the zygote's first and only message on the control socket: its layers, or why it cannot serve.
-- A *status* is one message on the job's status socket: the child's wait status, as `os.waitpid` gives it. The
-  parent shutting its end down asks for the child's death; the zygote's end closing without a status says that
-  the zygote ended. So every job has a channel of its own, and nothing is matched by number.
+- A *status* is one message on the job's status socket: the child's wait status and the seconds of processor time
+  that it used, as `os.wait4` gives them. The parent shutting its end down asks for the child's death; the zygote's
+  end closing without a status says that the zygote ended. So every job has a channel of its own, and nothing is
+  matched by number.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gatehouse.sandbox.model import Isolation, SandboxUnavailable
 REQUEST = b"job"
 REQUEST_DESCRIPTORS = 4
 MAX_HELLO = 16384
-STATUS = struct.Struct("=i")
+STATUS = struct.Struct("=id")
 
 #: Where a child finds its things, after everything else is closed.
 JOB_FD, ARCHIVE_FD, RESULT_FD = 3, 4, 5

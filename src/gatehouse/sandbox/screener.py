@@ -42,11 +42,15 @@ _ENDED = "the process that runs the checks ended"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ended:
-    """How a job's child ended: its wait status, None if nobody knows, or why it was given up; and what it said."""
+    """How a job's child ended: its wait status, None if nobody knows, or why it was given up; and what it said.
+
+    `cpu` is the seconds of processor time that it used, 0 where nobody knows.
+    """
 
     status: int | None
     given_up: str | None
     answer: bytes
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,7 @@ class _Failure:
 
     reason: str
     lasting: bool = False
+    cpu: float = 0.0
 
 
 class ZygoteScreener:
@@ -168,7 +173,7 @@ class ZygoteScreener:
             outcome = self._outcome(job, archive)
             seconds = time.monotonic() - started
         if isinstance(outcome, _Failure):
-            outcome = replace(incomplete(job, outcome.reason), lasting=outcome.lasting)
+            outcome = replace(incomplete(job, outcome.reason), lasting=outcome.lasting, cpu=outcome.cpu)
         timed = tuple(replace(item, seconds=seconds) for item in outcome.screened)
         return replace(outcome, screened=timed)
 
@@ -200,7 +205,7 @@ class ZygoteScreener:
                 ended = _Watch(ours, readable, limits=self._limits).wait(process.kill)
             finally:
                 process.done()
-        return self._judge(job, ended)
+        return replace(self._judge(job, ended), cpu=ended.cpu)
 
     def _hand_over(self, descriptors: list[int]) -> ZygoteProcess:
         for _ in range(_OFFERS):
@@ -301,11 +306,11 @@ class _Watch:
             message = self._status.recv(STATUS.size)
         except OSError:
             message = b""
-        status = STATUS.unpack(message)[0] if len(message) == STATUS.size else None
+        status, cpu = STATUS.unpack(message) if len(message) == STATUS.size else (None, 0.0)
         # The child is gone, so what stands in the pipe is all there will ever be.
         while given_up is None and self._reading and self._read():
             given_up = self._too_much(1.0)
-        return _Ended(status=status, given_up=given_up, answer=bytes(self._answer))
+        return _Ended(status=status, given_up=given_up, answer=bytes(self._answer), cpu=cpu)
 
 
 def _open_archive(archive: Path) -> int:

@@ -162,7 +162,7 @@ class Zygote:
             while os.read(self._wake, 512):
                 pass
         while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, used = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             channel = self._children.pop(pid, None)
@@ -171,7 +171,7 @@ class Zygote:
             if self._watched.pop(channel.fileno(), None) is not None:
                 self._poll.unregister(channel)
             with channel, suppress(OSError):  # the parent may not be there to hear it
-                channel.send(STATUS.pack(status))
+                channel.send(STATUS.pack(status, used.ru_utime + used.ru_stime))
 
 
 def _kill(pid: int) -> None:

@@ -71,7 +71,9 @@ def test_a_child_that_fails_leaves_its_job_incomplete(
 def test_a_limit_of_the_bytes_alone_is_told_from_what_another_attempt_may_mend(
     screener: ZygoteScreener, archive: Path, *, what: str, lasting: bool
 ) -> None:
-    assert screener.screen(job(what), archive).lasting is lasting
+    report = screener.screen(job(what), archive)
+    assert report.lasting is lasting
+    assert report.cpu > 0
 
 
 @pytest.mark.parametrize(("what", "kind"), [("raise", "ValueError"), ("exit", "SystemExit")])

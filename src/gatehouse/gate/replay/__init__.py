@@ -1,0 +1,1 @@
+"""Running the checks over labelled archives, without an index: what `gatehouse checks replay` does."""
