@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from gatehouse.gate.ports import Database
-from gatehouse.tuf.ports import MetadataStore, StoredFile
+from gatehouse.tuf.ports import MetadataStore, Stage, StoredFile
 
 
 class Crash(BaseException):
@@ -77,6 +77,9 @@ class FusedStore:
 
     def files(self) -> Iterator[StoredFile]:
         return self._store.files()
+
+    def staging(self) -> AbstractContextManager[Stage]:
+        return self._store.staging()
 
     def delete(self, names: Iterable[str]) -> int:
         deleted = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tuf.ngclient.updater import Updater
 from gatehouse.conformance.client import as_listed, set_moment
 from gatehouse.conformance.reading import Reader
 from gatehouse.conformance.recording import METADATA, TARGETS, TIMESTAMP, Expected, Recorder, Recording, State
-from gatehouse.tuf.ports import MetadataStore, StoredFile
+from gatehouse.tuf.ports import MetadataStore, Stage, StoredFile
 from gatehouse.wiring import Gatehouse
 
 _BASE = "http://house.invalid/"
@@ -139,6 +140,9 @@ class RecordingStore:
 
     def files(self) -> Iterator[StoredFile]:
         return self._store.files()
+
+    def staging(self) -> AbstractContextManager[Stage]:
+        return self._store.staging()
 
     def create(self, files: Iterable[tuple[str, bytes]]) -> None:
         for name, data in files:

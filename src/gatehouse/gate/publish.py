@@ -19,7 +19,8 @@ it remembered and begins again from the database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -217,29 +218,28 @@ class Publisher:
         plan = Plan(
             committed=state.committed, signers=self.signers, lifetimes=self.lifetimes, now=whole_second(now)
         )
-        maker = Maker(database=self.database, store=self.store, state=state, plan=plan, threads=self.threads)
         if state.committed.missing:
-            return self._first(maker, now)
+            return self._first(plan, state, now)
         try:
-            return self._next(maker, entries, dirty, now, renew_all=renew_all)
+            return self._next(plan, state, entries, dirty, now, renew_all=renew_all)
         except OvertakenError:
             # An import is under way; what is rendered from the database can wait for its end.
-            return self._next(maker, entries, [], now, renew_all=renew_all)
+            return self._next(plan, state, entries, [], now, renew_all=renew_all)
 
-    def _first(self, maker: Maker, now: datetime) -> Publication | None:
+    def _first(self, plan: Plan, state: PublisherState, now: datetime) -> Publication | None:
         """Publish bins that were never signed: a chunk of them, or the last with the first snapshot."""
-        maker.plan.refuse_if_ended()
-        made = maker.render(maker.plan.committed.missing, {}, room=self.batch_bytes)
-        if len(made.bins) < len(maker.plan.committed.missing):
-            draft = Draft(bins=tuple(made.bins), snapshot=None, timestamp=None)
-            return self._carry_out(draft, made, [], maker.state, now=now, reason="bins of the first snapshot")
-        return self._carry_out(
-            maker.plan.finish(made.bins), made, [], maker.state, now=now, reason="roles are missing"
-        )
+        plan.refuse_if_ended()
+        with self._maker(plan, state) as maker:
+            made = maker.render(plan.committed.missing, {}, room=self.batch_bytes)
+            if len(made.bins) < len(plan.committed.missing):
+                draft = Draft(bins=tuple(made.bins), snapshot=None, timestamp=None)
+                return self._carry_out(draft, made, [], state, now=now, reason="bins of the first snapshot")
+            return self._carry_out(plan.finish(made.bins), made, [], state, now=now, reason="roles are missing")
 
     def _next(
         self,
-        maker: Maker,
+        plan: Plan,
+        state: PublisherState,
         entries: Sequence[JournalEntry],
         dirty: Sequence[BinRef],
         now: datetime,
@@ -247,12 +247,12 @@ class Publisher:
         renew_all: bool,
     ) -> Publication | None:
         """Publish changes, bins that were loaded or are due, and whatever follows from them."""
-        state, committed = maker.state, maker.plan.committed
+        committed = plan.committed
         due = committed.needs_publication(self.lifetimes, now)
         selection = Selection(committed=committed, limit=self.batch_bytes)
         selection.take_changes(entries)
         if due is not None:
-            maker.plan.refuse_if_ended()
+            plan.refuse_if_ended()
             selection.take_bins(committed.bins_due(self.lifetimes, now, limit=_MANY, fraction=RENEW_AT))
         selection.render(dirty)
         selection.take_bins(sorted(state.to_renew))
@@ -260,14 +260,23 @@ class Publisher:
         reason = reason or ("targets were loaded" if dirty else None)
         if reason is None:
             return None
-        maker.plan.refuse_if_ended()
+        plan.refuse_if_ended()
         if selection.bins or reason != "the timestamp is due":
             selection.take_bins(committed.bins_due(self.lifetimes, now, limit=_RIDERS))
-        made = maker.make(selection)
-        draft = maker.plan.finish(made.bins, new_snapshot=renew_all)
-        return self._carry_out(draft, made, selection.entries, state, now=now, reason=reason)
+        with self._maker(plan, state) as maker:
+            made = maker.make(selection)
+            draft = plan.finish(made.bins, new_snapshot=renew_all)
+            return self._carry_out(draft, made, selection.entries, state, now=now, reason=reason)
 
     # --- the steps -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _maker(self, plan: Plan, state: PublisherState) -> Iterator[Maker]:
+        """What makes bins, and has the store write them ahead until the publication is carried out."""
+        with self.store.staging() as stage:
+            yield Maker(
+                database=self.database, store=self.store, state=state, plan=plan, threads=self.threads, stage=stage
+            )
 
     def _carry_out(
         self,

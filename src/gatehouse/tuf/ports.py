@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+#: Takes a versioned file's name and bytes before it is created; see `MetadataStore.staging`.
+Stage = Callable[[str, bytes], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +39,17 @@ class MetadataStore(Protocol):
 
         Raises:
             StoreError: a file exists with other content (nothing is overwritten), or the store cannot be written.
+        """
+        ...
+
+    def staging(self) -> AbstractContextManager[Stage]:
+        """A block in which files that may be created are handed over ahead, so that `create` finds them written.
+
+        Only about speed: what is staged is seen by nobody and is gone when the block ends. Many threads may stage;
+        one block at a time is open.
+
+        Raises:
+            StoreError: the store cannot be written; staging raises it too.
         """
         ...
 

@@ -95,6 +95,42 @@ class TestCreating:
         assert won == [content == b"%d" % (number % 2) for number in range(8)]
 
 
+class TestStaging:
+    def test_what_was_staged_is_seen_by_nobody_before_it_is_created(self, store: MetadataStore) -> None:
+        with store.staging() as stage:
+            for number in range(60):
+                stage(f"1.bins-{number:04x}.json", b"%d" % number)
+            assert names(store) == []
+            assert store.read("1.bins-0000.json") is None
+            store.create((f"1.bins-{number:04x}.json", b"%d" % number) for number in range(30))
+            store.create([("1.snapshot.json", b"s")])
+            assert len(names(store)) == 31
+        assert len(names(store)) == 31, "what was staged and never created is gone"
+        assert store.read("1.bins-001d.json") == b"29"
+
+    def test_what_counts_is_what_is_created_and_not_what_was_staged(self, store: MetadataStore) -> None:
+        store.create([("1.b.json", b"there")])
+        with store.staging() as stage:
+            stage("1.a.json", b"staged")
+            stage("1.b.json", b"staged")
+            store.create([("1.a.json", b"created")])
+            with pytest.raises(StoreError, match=r"1\.b\.json exists with other content"):
+                store.create([("1.b.json", b"staged")])
+        assert (store.read("1.a.json"), store.read("1.b.json")) == (b"created", b"there")
+
+    def test_threads_stage_side_by_side_and_a_block_that_fails_leaves_nothing(self, store: MetadataStore) -> None:
+        def fail() -> None:
+            with store.staging() as stage, ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda number: stage(f"{number}.a.json", b"x"), range(1, 40)))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert names(store) == []
+        store.create([("7.a.json", b"other")])
+        assert store.read("7.a.json") == b"other"
+
+
 class TestDeleting:
     def test_versioned_files_go_and_one_that_is_gone_is_success(self, store: MetadataStore) -> None:
         store.create([("1.root.json", b"r"), ("1.bin-0.json", b"a"), ("2.bin-0.json", b"b")])

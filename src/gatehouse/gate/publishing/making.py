@@ -20,7 +20,7 @@ from gatehouse.gate.publishing.changes import Selection
 from gatehouse.gate.publishing.state import PublisherState
 from gatehouse.tuf.model import BinRef, Target
 from gatehouse.tuf.plan import Plan, SignedRole, filename
-from gatehouse.tuf.ports import MetadataStore
+from gatehouse.tuf.ports import MetadataStore, Stage
 from gatehouse.tuf.render import entries, is_as_committed
 from gatehouse.tuf.splice import body_of, splice
 from gatehouse.tuf.verify import verify_bin
@@ -43,13 +43,18 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """Makes the bins of one publication."""
+    """Makes the bins of one publication.
+
+    Attributes:
+        stage: takes each file as it is made, so that the disk writes while the next ones are made.
+    """
 
     database: Database
     store: MetadataStore
     state: PublisherState
     plan: Plan
     threads: int
+    stage: Stage
 
     def make(self, selection: Selection) -> Made:
         """Make all bins of a selection.
@@ -141,6 +146,7 @@ class Maker:
             expected=changes,
             now=self.plan.now,
         )
+        self.stage(signed.filename, signed.data)
         return signed
 
     def _each(self, items: Iterable[T], function: Callable[[T], R]) -> Iterator[R]:

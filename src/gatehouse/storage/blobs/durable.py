@@ -18,6 +18,9 @@ from gatehouse.core.errors import StoreError
 
 FILE_MODE = 0o644
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYNC_FILE_RANGE_WRITE = 2
+
 _WORDS = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -54,6 +57,12 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 def create_new(path: Path) -> int:
     """A descriptor of a new file to write; FileExistsError if there is one. Nobody else reads it for now."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def begin_to_sync(descriptor: int) -> None:
+    """Have the disk begin with a file's bytes and do not wait, so that the sync to come has less to do. A hint."""
+    if hasattr(_LIBC, "sync_file_range"):
+        _LIBC.sync_file_range(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_folder(path: Path) -> None:
@@ -125,12 +134,11 @@ def replace_durably(path: Path, data: bytes, scratch: Path) -> None:
 
 def sync_file_system(folder: Path) -> bool:
     """Make everything on a folder's file system durable at once; False where the system cannot."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "syncfs"):
+    if not hasattr(_LIBC, "syncfs"):
         return False
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if libc.syncfs(descriptor) != 0:
+        if _LIBC.syncfs(descriptor) != 0:
             raise OSError(ctypes.get_errno(), "syncfs failed")
     finally:
         os.close(descriptor)

@@ -16,14 +16,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gatehouse.core.errors import LeaseLost, StoreError
 from gatehouse.gate.ports import Coding
 from gatehouse.storage.blobs import durable
 from gatehouse.storage.blobs.metadata_names import TIMESTAMP, is_deletable, is_metadata, is_versioned
-from gatehouse.tuf.ports import StoredFile
+from gatehouse.tuf.ports import Stage, StoredFile
 
 _STATE = ".store"
 _ENCODED = ".encoded"
@@ -47,6 +47,7 @@ class FolderMetadataStore:
         # Two locks, because creating takes long and moving the timestamp must not wait for it.
         self._pointer_lock = self._state / "pointer.lock"
         self._create_lock = self._state / "create.lock"
+        self._staged: dict[str, tuple[Path, bytes]] = {}
         with durable.translated("The metadata folder cannot be made"):
             durable.make_folder(self._state)
 
@@ -75,23 +76,37 @@ class FolderMetadataStore:
             StoreError: a name is not one of versioned metadata, a file exists with other content (then no file
                 of this call appears), or the folder cannot be written.
         """
-        scratch = self._state / f"new-{secrets.token_hex(8)}"
-        with (
-            durable.translated("The metadata cannot be created"),
-            # Shared with other creators, against a sweep.
-            durable.locked(self._create_lock, fcntl.LOCK_SH),
-        ):
-            scratch.mkdir()
-            try:
-                names = self._write_new(scratch, files)
-                # A crash up to here leaves a scratch folder, which the next probe sweeps.
-                for name in names:
-                    self._give_name(scratch / name, name)
-                # A crash amid the names leaves some of them. They are whole, nothing points to them, and the same
-                # publication creates the same bytes again.
-                durable.sync_folder(self._root)
-            finally:
-                shutil.rmtree(scratch)
+        with durable.translated("The metadata cannot be created"), self._new_scratch() as scratch:
+            written = self._write_new(scratch, files)
+            # A crash up to here leaves a scratch folder, which the next probe sweeps.
+            for name, path in written.items():
+                self._give_name(path, name)
+            # A crash amid the names leaves some of them. They are whole, nothing points to them, and the same
+            # publication creates the same bytes again.
+            durable.sync_folder(self._root)
+
+    @contextmanager
+    def staging(self) -> Iterator[Stage]:
+        """A block in which files that may be created are written ahead. A crash in it leaves what `create` does.
+
+        Raises:
+            StoreError: the folder cannot be written; staging raises it too.
+        """
+        failed = "The metadata cannot be created"
+        stack = ExitStack()
+        with durable.translated(failed):
+            scratch = stack.enter_context(self._new_scratch())
+
+        def stage(name: str, data: bytes) -> None:
+            with durable.translated(failed):
+                self._staged[name] = (_write(scratch, name, data), data)
+
+        try:
+            yield stage
+        finally:
+            self._staged.clear()
+            with durable.translated(failed):
+                stack.close()
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None if there is none or the name is not one of a metadata file.
@@ -195,33 +210,36 @@ class FolderMetadataStore:
                 return 0
         return swept
 
-    def _write_new(self, scratch: Path, files: Iterable[tuple[str, bytes]]) -> list[str]:
-        """Write what does not exist yet into the scratch folder, on disk when this returns; the names."""
-        names: list[str] = []
+    @contextmanager
+    def _new_scratch(self) -> Iterator[Path]:
+        """A folder for files that have no name yet; it goes with the block, and what was given a name stays."""
+        scratch = self._state / f"new-{secrets.token_hex(8)}"
+        # Shared with other creators, against a sweep.
+        with durable.locked(self._create_lock, fcntl.LOCK_SH):
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch)
+
+    def _write_new(self, scratch: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, Path]:
+        """Write what does not exist yet and was not staged; where each lies, on disk when this returns, by name."""
+        written: dict[str, Path] = {}
         for name, data in files:
-            if not is_versioned(name):
-                raise StoreError(f"{name[:80]!r} is not the name of a versioned metadata file.")
-            existing = self.read(name)
+            existing = self.read(_versioned(name))
             if existing is not None:
                 if existing != data:
                     raise _exists(name)
                 continue
-            try:
-                descriptor = durable.create_new(scratch / name)
-            except FileExistsError:
-                if (scratch / name).read_bytes() != data:
-                    raise StoreError(f"{name} was given twice, with different content.") from None
-                continue
-            names.append(name)
-            try:
-                durable.write_all(descriptor, data)
-                os.fchmod(descriptor, durable.FILE_MODE)
-            finally:
-                os.close(descriptor)
-        if len(names) < _MANY or not durable.sync_file_system(scratch):
-            for name in names:
-                _sync_file(scratch / name)
-        return names
+            path, staged = self._staged.get(name, (scratch, None))
+            if staged != data:
+                path = _write(scratch, name, data)
+            if written.setdefault(name, path) != path:
+                raise _twice(name)
+        if len(written) < _MANY or not durable.sync_file_system(self._root):
+            for path in written.values():
+                _sync_file(path)
+        return written
 
     def _give_name(self, temporary: Path, name: str) -> None:
         try:
@@ -294,6 +312,34 @@ class FolderMetadataStore:
                     raise StoreError("The metadata folder's file system does not lock files.")
             except BlockingIOError:
                 return
+
+
+def _write(folder: Path, name: str, data: bytes) -> Path:
+    """Write a new file there and have the disk begin with it; equal content again is success."""
+    path = folder / _versioned(name)
+    try:
+        descriptor = durable.create_new(path)
+    except FileExistsError:
+        if path.read_bytes() != data:
+            raise _twice(name) from None
+        return path
+    try:
+        durable.write_all(descriptor, data)
+        os.fchmod(descriptor, durable.FILE_MODE)
+        durable.begin_to_sync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _versioned(name: str) -> str:
+    if not is_versioned(name):
+        raise StoreError(f"{name[:80]!r} is not the name of a versioned metadata file.")
+    return name
+
+
+def _twice(name: str) -> StoreError:
+    return StoreError(f"{name} was given twice, with different content.")
 
 
 def _exists(name: str) -> StoreError:

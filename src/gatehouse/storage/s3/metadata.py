@@ -17,13 +17,14 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, islice
 from threading import Lock
 
 from gatehouse.core.errors import LeaseLost, StoreError
 from gatehouse.storage.blobs.metadata_names import TIMESTAMP, is_deletable, is_metadata, is_versioned
 from gatehouse.storage.s3.bucket import Bucket, Read
-from gatehouse.tuf.ports import StoredFile
+from gatehouse.tuf.ports import Stage, StoredFile
 
 #: What caches that read the bucket itself are told; the same as the web says (`web.tuf`).
 _IMMUTABLE = {"ContentType": "application/json", "CacheControl": "public, max-age=31536000, immutable"}
@@ -89,6 +90,11 @@ class S3MetadataStore:
             self._create(*first[0])
         elif first:
             self._create_many(chain(first, rest))
+
+    @contextmanager
+    def staging(self) -> Iterator[Stage]:
+        """Nothing is written ahead: an object is seen as soon as it is written."""
+        yield lambda _name, _data: None
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None if there is none or the name is not one of a metadata file.

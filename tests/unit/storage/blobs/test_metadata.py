@@ -84,6 +84,36 @@ class TestCreating:
         assert {name: metadata_store.read(name) for name in names(metadata_store)} == files
 
 
+class TestStaging:
+    def test_a_file_that_was_staged_is_named_and_not_written_again(
+        self, metadata_store: FolderMetadataStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with metadata_store.staging() as stage:
+            stage("1.root.json", b"one")
+            stage("2.root.json", b"two")
+            with failing(monkeypatch, "write", errno.EIO):
+                metadata_store.create([("1.root.json", b"one")])
+            assert names(metadata_store) == ["1.root.json"]
+            assert scratch(root) != set()
+        assert (root / "1.root.json").stat().st_nlink == 1
+        assert (root / "1.root.json").stat().st_mode & 0o777 == 0o644
+        assert scratch(root) == set()
+
+    def test_a_disk_that_is_full_while_staging_is_one_error_and_leaves_nothing(
+        self, metadata_store: FolderMetadataStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stage_one() -> None:
+            with metadata_store.staging() as stage, failing(monkeypatch, "write", errno.ENOSPC):
+                stage("1.root.json", b"one")
+
+        with pytest.raises(StoreError, match="cannot be created: no space is left"):
+            stage_one()
+        assert scratch(root) == set()
+        with metadata_store.staging() as stage, pytest.raises(StoreError, match="not the name"):
+            stage("../1.root.json", b"bad")
+        assert names(metadata_store) == []
+
+
 class TestFencing:
     def test_the_timestamp_is_moved(self, metadata_store: FolderMetadataStore, root: Path) -> None:
         assert metadata_store.read("timestamp.json") is None
