@@ -15,32 +15,33 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.postgres_server import kept_postgres
 from bench.publisher_index import MadeUpIndex
 from bench.publisher_limit import Limit, spliced_bytes
-from sqlalchemy import text
+from bench.publisher_process import Publishing, publishing
+from sqlalchemy import func, select, text
 
 from gatehouse.gate.trust import Trust
 from gatehouse.storage.sql.database import SqlDatabase
+from gatehouse.storage.sql.models import PublicationRow
 from gatehouse.tuf.bins import BinLayout
 from gatehouse.tuf.model import Family, Target, TargetChange
 
 _SINGLES = 120
 _PER_SECOND, _SECONDS = 50, 20
-_TICKS = os.sysconf("SC_CLK_TCK")
+_TAKEOVERS, _KILLED_AMID = 5, 2000
 
 
 def main() -> None:
@@ -57,7 +58,10 @@ def main() -> None:
     with ExitStack() as stack:
         server = kept_postgres(base / "postgres") if options.database == "postgres" else nullcontext("")
         bench = Bench(index=MadeUpIndex.parse(options.targets), base=base, url=stack.enter_context(server))
-        figures = bench.load() | bench.rounds(changes=options.changes)
+        figures = bench.load()
+        if options.build:
+            figures |= bench.build_anew()
+        figures |= bench.rounds(changes=options.changes)
     kept = base / "figures.json"
     before = json.loads(kept.read_text()) if kept.exists() else {}
     kept.write_text(json.dumps(before | figures, indent=1))
@@ -71,34 +75,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--home", type=Path, default=Path("/var/tmp/gatehouse-bench"))  # noqa: S108 -- a default on a disk
     parser.add_argument("--changes", type=int, default=6000, help="how many changes are in a burst")
+    parser.add_argument("--build", action="store_true", help="also build all bins from the database anew")
     parser.add_argument("--clean", action="store_true", help="remove what was kept")
     parser.add_argument("--table", action="store_true", help="print all figures in that home side by side")
     return parser.parse_args()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Publishing:
-    """The process that publishes."""
-
-    process: subprocess.Popen[str]
-
-    def ring(self) -> None:
-        """Say that there is something new."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def cpu(self) -> float:
-        """Seconds of CPU until now."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-    def peak(self) -> float:
-        """The most memory until now, in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+)", status)
-        assert found is not None
-        return int(found[1]) / 1024
 
 
 class Bench:
@@ -128,20 +108,36 @@ class Bench:
         seconds, cpu = self._gatehouse("tuf", "import-targets", str(targets))
         targets.unlink()
         figures |= {"import: rows/s": self.index.rows / seconds, "import: CPU s": cpu}
-        with self._database() as database, self._publisher() as publisher:
-            began, before = time.monotonic(), publisher.cpu()
-            while self._waiting(database):
-                time.sleep(0.1)
-            figures |= {"build: CPU s": publisher.cpu() - before, "build: wall s": time.monotonic() - began}
-            figures["build: peak MB"] = publisher.peak()
+        figures |= self._build()
         done.touch()
         return figures
 
-    def _gatehouse(self, *words: str) -> tuple[float, float]:
+    def build_anew(self) -> dict[str, float]:
+        """Delete what no client needs any more; then render and sign every bin from its rows again."""
+        frugal = {"GATEHOUSE_METADATA_GRACE": "0s", "GATEHOUSE_METADATA_SNAPSHOTS": "1"}
+        seconds, cpu = self._gatehouse("tuf", "gc", more=frugal)
+        with self._database() as database, database.write() as transaction:
+            transaction.signing.mark_dirty(list(self.index.layout.refs()))
+        return {"clean-up: wall s": seconds, "clean-up: CPU s": cpu} | self._build()
+
+    def _build(self) -> dict[str, float]:
+        """Let a publisher make all bins that wait to be rendered."""
+        with self._database() as database, publishing(self.environment) as publisher:
+            # From its first moment on: what it reads to begin is part of it.
+            began = time.monotonic()
+            while self._waiting(database):
+                time.sleep(0.1)
+            return {
+                "build: CPU s": publisher.cpu(),
+                "build: wall s": time.monotonic() - began,
+                "build: peak MB": publisher.peak(),
+            }
+
+    def _gatehouse(self, *words: str, more: Mapping[str, str] = MappingProxyType({})) -> tuple[float, float]:
         """Run a command; its seconds on the clock and of CPU."""
         began, before = time.monotonic(), os.times()
         command = [sys.executable, "-m", "gatehouse", *words]
-        subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env={**self.environment, **more}, check=True, stdout=subprocess.DEVNULL)
         after = os.times()
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
         return time.monotonic() - began, cpu
@@ -150,7 +146,7 @@ class Bench:
 
     def rounds(self, *, changes: int) -> dict[str, float]:
         """Everything that is measured over a loaded repository."""
-        with self._database() as database, self._publisher() as publisher:
+        with self._database() as database, publishing(self.environment) as publisher:
             self._settle(database)
             figures = self._burst(database, publisher, changes, "files")
             limit = self._limit(database, changes)
@@ -166,7 +162,8 @@ class Bench:
             figures |= self._singles(database, publisher)
             figures |= self._steady(database, publisher)
             figures["publisher: peak MB"] = publisher.peak()
-        return figures
+        with self._database() as database:
+            return figures | self._takeovers(database)
 
     def _burst(self, database: SqlDatabase, publisher: Publishing, count: int, kind: str) -> dict[str, float]:
         """Many changes at once: how many a second, from the journal to the moved timestamp."""
@@ -217,6 +214,27 @@ class Bench:
             f"{name}: CPU %": 100 * (publisher.cpu() - before) / seconds,
         }
 
+    def _takeovers(self, database: SqlDatabase) -> dict[str, float]:
+        """A publisher is killed amid a burst: how long until the one that stood by moves the timestamp."""
+        seconds: list[float] = []
+        files = self.index.changes(self.chance)
+        with ExitStack() as stack:
+            holder = stack.enter_context(publishing(self.environment))
+            self._settle(database)
+            for _ in range(_TAKEOVERS):
+                standby = stack.enter_context(publishing(self.environment, "--standby"))
+                self._append(database, [next(files) for _ in range(_KILLED_AMID)])
+                holder.ring()
+                # Anywhere between the first change that is read and the last timestamp.
+                time.sleep(self.chance.uniform(0.05, 2.0))
+                holder.kill()
+                killed = datetime.now(UTC)
+                self._append(database, [next(files)])
+                self._until_published(database)
+                seconds.append(self._first_published(database, killed))
+                holder = standby
+        return {"takeover: s, median": statistics.median(seconds), "takeover: s, longest": max(seconds)}
+
     def _limit(self, database: SqlDatabase, count: int) -> Limit:
         """The limit over the bins of the last publications, as they are now."""
         layout = self._layout(database)
@@ -237,18 +255,6 @@ class Bench:
         return spliced_bytes(list(groups.values()), self.base / "limit")
 
     # --- parts ---------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _publisher(self) -> Iterator[Publishing]:
-        command = [sys.executable, "-m", "bench.publisher_process"]
-        with subprocess.Popen(
-            command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield Publishing(process=process)
-            assert process.stdin is not None
-            process.stdin.close()
 
     @contextmanager
     def _database(self) -> Iterator[SqlDatabase]:
@@ -289,6 +295,14 @@ class Bench:
             if newest != last:
                 last, since = newest, time.monotonic()
             time.sleep(0.2)
+
+    def _first_published(self, database: SqlDatabase, after: datetime) -> float:
+        """How long after a moment the first publication was published, in seconds."""
+        query = select(func.min(PublicationRow.published_at)).where(PublicationRow.published_at > after)
+        with database.engine.connect() as connection:
+            moment = connection.execute(query).scalar_one()
+        assert moment is not None
+        return (moment - after).total_seconds()
 
     def _delays(self, database: SqlDatabase, after: int) -> list[float]:
         """t3 - t2 of every change since, in milliseconds."""

@@ -16,6 +16,7 @@ from gatehouse.core.clock import Clock
 from gatehouse.core.errors import GatehouseError, LeaseLost
 from gatehouse.gate.bell import Bell
 from gatehouse.gate.publish import Publisher
+from gatehouse.worker.allocator import keep_freed_memory
 from gatehouse.worker.loop import Loop
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class PublisherLoop(Loop):
 
     def start(self) -> None:
         """Begin."""
+        keep_freed_memory()
         self._heart.start()
         super().start()
 

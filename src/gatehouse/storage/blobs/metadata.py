@@ -223,7 +223,7 @@ class FolderMetadataStore:
                 shutil.rmtree(scratch)
 
     def _write_new(self, scratch: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, Path]:
-        """Write what does not exist yet and was not staged; where each lies, on disk when this returns, by name."""
+        """Write what is neither there nor staged; where each lies, on disk when this returns, by name."""
         written: dict[str, Path] = {}
         for name, data in files:
             existing = self.read(_versioned(name))
