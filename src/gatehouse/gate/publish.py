@@ -4,7 +4,7 @@ One publisher at a time, under a fenced lease, in the order that a crash forgive
 Consistent Snapshots"; the TUF specification, "Consistent snapshots"):
 
 1. choose what is pending and due, make the bins from their files, sign, verify what changed, and now and then let
-   a client judge: nothing is written yet;
+   a client judge: nothing has a name yet, though the disk may have begun with the bins;
 2. commit versions, expiries, epoch and signature bytes;
 3. create bins, then the snapshot; nothing is ever overwritten;
 4. read back what was stored and compare it with what was verified and committed;
