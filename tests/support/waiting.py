@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(truth: Callable[[], bool], *, seconds: float = 30.0) -> None:
-    """Wait until something is true; fail if it does not come."""
+def wait_until(truth: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait until something is true; fail if it does not come, on a busy machine either."""
     deadline = time.monotonic() + seconds
     while not truth():
         assert time.monotonic() < deadline, f"not true within {seconds:.0f} s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,17 +107,16 @@ class TestWaiting:
     def test_who_waits_is_answered_when_it_is_published(self, home: House) -> None:
         path, story = journalled(home), covers(home)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(story.wait, path, 20, until_there=False)
-            time.sleep(0.05)
-            assert not waiting.done()
+            waiting = pool.submit(story.wait, path, 600, until_there=False)
+            wait_until(lambda: story._waiting == 1)
             home.publish()
-            assert waiting.result(10).state is CoverageState.COVERED
+            assert waiting.result(60).state is CoverageState.COVERED
 
     def test_when_the_time_is_over_the_answer_says_how_far_it_is(self, home: House) -> None:
         path = journalled(home)
         began = time.monotonic()
         assert covers(home).wait(path, 0.1, until_there=False).state is CoverageState.PENDING
-        assert 0.1 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.1
 
     def test_what_is_covered_or_absent_is_answered_at_once(self, home: House) -> None:
         path, story = journalled(home), covers(home, waiters=0)
@@ -130,32 +128,32 @@ class TestWaiting:
     def test_who_may_waits_for_what_is_still_being_screened(self, home: House) -> None:
         filename, _ = distribution = build_wheel("example", "3.0")
         home.upload(distribution)
+        story = covers(home)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(covers(home).wait, file_target("example", filename), 20, until_there=True)
-            time.sleep(0.05)
+            waiting = pool.submit(story.wait, file_target("example", filename), 600, until_there=True)
+            wait_until(lambda: story._waiting == 1)
             home.work()
-            assert waiting.result(10).state is CoverageState.COVERED
+            assert waiting.result(60).state is CoverageState.COVERED
 
     def test_no_more_wait_than_may_and_places_come_free_again(self, home: House) -> None:
         path, story = journalled(home), covers(home, waiters=1)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(story.wait, path, 20, until_there=False)
+            waiting = pool.submit(story.wait, path, 600, until_there=False)
             wait_until(lambda: story._waiting == 1)
             with pytest.raises(NoRoom):
                 story.wait(path, 20, until_there=False)
             # Without waiting there is room for all.
             assert story.look(path) == story.wait(path, 0, until_there=True)
             home.publish()
-            waiting.result(10)
+            waiting.result(60)
         assert story.wait(path, 20, until_there=False).state is CoverageState.COVERED
         other = journalled(home, "2.0")
         assert story.wait(other, 0.05, until_there=False).state is CoverageState.PENDING
 
     def test_a_server_that_ends_keeps_nobody_waiting(self, home: House) -> None:
         path, story = journalled(home), covers(home)
-        closing = threading.Timer(0.05, story.close)
-        closing.start()
-        began = time.monotonic()
-        assert story.wait(path, 30, until_there=False).state is CoverageState.PENDING
-        assert time.monotonic() - began < 10
-        closing.join()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(story.wait, path, 600, until_there=False)
+            wait_until(lambda: story._waiting == 1)
+            story.close()
+            assert waiting.result(60).state is CoverageState.PENDING

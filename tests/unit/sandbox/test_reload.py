@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from gatehouse.sandbox.screener import ZygoteScreener
 from tests.support.check_packs import install_pack
 from tests.support.distributions import build_sdist
 from tests.support.sandboxes import children_of, job, misbehaving, outcome, runs, zygote_of
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -29,23 +29,24 @@ def test_a_job_in_flight_finishes_and_its_zygote_goes_then(archive: Path) -> Non
     with misbehaving() as screener, ThreadPoolExecutor() as pool:
         before = zygote_of(screener)
         assert screener.generation == 1
-        flying = pool.submit(outcome, screener, "sleep:1.5", archive)
-        while not children_of(before):
-            time.sleep(0.01)
+        flying = pool.submit(outcome, screener, "await-more", archive)
+        wait_until(lambda: children_of(before) != [])
         assert screener.reload() == screener.generation == 2
         after = zygote_of(screener)
         assert after != before
         assert outcome(screener, "", archive).outcome is Outcome.CLEAN
         assert runs(before)
+        with archive.open("ab") as more:
+            more.write(b"more")
         assert flying.result().outcome is Outcome.CLEAN
-        _wait_until_gone(before)
+        wait_until(lambda: not runs(before))
 
 
 def test_an_idle_zygote_goes_at_once(archive: Path) -> None:
     with misbehaving() as screener:
         before = zygote_of(screener)
         screener.reload()
-        _wait_until_gone(before)
+        wait_until(lambda: not runs(before))
         assert outcome(screener, "", archive).outcome is Outcome.CLEAN
 
 
@@ -98,10 +99,3 @@ def _versions(screener: ZygoteScreener, archive: Path) -> dict[str, str]:
     screened: Screened = screener.screen(replace(job(""), with_release=False), archive).screened[0]
     assert screened.incomplete_reason is None
     return {finding.check: finding.version for finding in screened.findings}
-
-
-def _wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while runs(pid):
-        assert time.monotonic() < deadline, "the zygote does not go"
-        time.sleep(0.01)

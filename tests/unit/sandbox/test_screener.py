@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from gatehouse.sandbox.model import SandboxLimits, SandboxUnavailable
 from gatehouse.sandbox.screener import ZygoteScreener
 from tests.support.misbehaving import hash_of
 from tests.support.sandboxes import PATIENT, children_of, job, misbehaving, outcome, zygote_of
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def archive(tmp_path: Path) -> Path:
 def test_a_job_that_behaves_is_reported_as_it_says(screener: ZygoteScreener, archive: Path) -> None:
     screened = outcome(screener, "", archive)
     assert (screened.outcome, screened.incomplete_reason) == (Outcome.CLEAN, None)
-    assert 0 < screened.seconds < 10
+    assert 0 < screened.seconds < PATIENT.seconds
 
 
 @pytest.mark.parametrize(
@@ -92,12 +94,12 @@ def test_a_job_that_outlasts_its_time_is_killed(archive: Path, what: str) -> Non
         zygote = zygote_of(screener)
         screened = outcome(screener, what, archive)
         assert screened.incomplete_reason == "ran longer than 0.5 s"
-        assert 0.5 <= screened.seconds < 5
+        assert 0.5 <= screened.seconds < 600
         assert children_of(zygote) == []
 
 
 def test_a_job_is_told_in_time_to_come_to_its_end(archive: Path) -> None:
-    with misbehaving(limits=SandboxLimits(seconds=30, cpu_seconds=1)) as screener:
+    with misbehaving("hasty", limits=replace(PATIENT, cpu_seconds=1)) as screener:
         assert outcome(screener, "patience", archive).outcome is Outcome.CLEAN
 
 
@@ -125,14 +127,19 @@ def test_jobs_over_one_archive_do_not_share_a_position_in_it(screener: ZygoteScr
 
 def test_many_jobs_run_only_as_many_at_once_as_there_are_slots(screener: ZygoteScreener, archive: Path) -> None:
     zygote = zygote_of(screener)
-    seen = 0
     with ThreadPoolExecutor(10) as pool:
+        endless = [pool.submit(outcome, screener, "sleep", archive) for _ in range(3)]
+        wait_until(lambda: len(children_of(zygote)) == 2)
+        for left in (2, 1, 0):
+            os.kill(children_of(zygote)[0], signal.SIGKILL)
+            wait_until(lambda left=left: sum(each.done() for each in endless) == 3 - left)  # type: ignore[misc] # as of now
         jobs = [pool.submit(outcome, screener, "sleep:0.01", archive) for _ in range(50)]
+        seen = 0
         while not all(each.done() for each in jobs):
             seen = max(seen, len(children_of(zygote)))
             time.sleep(0.01)
     assert [each.result().outcome for each in jobs] == [Outcome.CLEAN] * 50
-    assert 1 <= seen <= 2
+    assert seen <= 2
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])

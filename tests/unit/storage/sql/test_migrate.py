@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -57,10 +56,9 @@ def test_an_empty_database_is_not_current_and_an_upgraded_one_is(empty_database:
 
 
 def test_asking_does_not_wait_for_a_writer(database: SqlDatabase) -> None:
-    started = time.monotonic()
     with database.write():
+        # One that waited would wait for half a minute, and fail.
         assert migrate.is_current(database.engine)
-    assert time.monotonic() - started < 10  # a writer is waited for half a minute
 
 
 def test_a_second_upgrade_changes_nothing(database: SqlDatabase) -> None:
