@@ -84,8 +84,8 @@ def _running(url: str, home: Path) -> Iterator[Pair]:
     settings = {
         "GATEHOUSE_HOME": str(home),
         "GATEHOUSE_DATABASE_URL": url,
-        # So that a publisher that was killed is missed for two seconds and not for fifteen.
-        "GATEHOUSE_LEASE_SECONDS": "2s",
+        # Longer than a busy machine keeps a publisher from renewing it, and than anybody waits here.
+        "GATEHOUSE_LEASE_SECONDS": "10s",
     }
     for words in (["migrate"], ["init", "--simple-bins", "2", "--files-bins", "2"]):
         done = gatehouse(settings, *words)
@@ -178,17 +178,18 @@ def test_killing_either_server_at_any_moment_loses_nothing(pair: Pair, tmp_path:
         threads: list[Uploader | Watcher] = [*uploaders, watcher]
         for thread in threads:
             thread.start()
-        time.sleep(chance.uniform(0.2, 1.2))
+        wait_until(lambda: any(uploader.acknowledged for uploader in uploaders))  # noqa: B023 -- of this round
+        time.sleep(chance.uniform(0.0, 1.0))
         killed.kill()
         for thread in threads:
             thread.stopping.set()
-            thread.join(30)
+            thread.join(60)
         faults += watcher.faults
         for uploader in uploaders:
             acknowledged |= {name: (uploader.project, data) for name, data in uploader.acknowledged.items()}
         killed.start()
     assert faults == []
-    assert len(acknowledged) > ROUNDS, "the story must have had uploads in it"
+    assert len(acknowledged) >= ROUNDS, "the story must have had uploads in it"
 
     # What a killed server had claimed comes back when the claim ends; we do not wait minutes for it.
     with psycopg.connect(pair.url) as connection:

@@ -34,16 +34,18 @@ def test_killing_the_server_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         threads: list[Uploader | Watcher] = [*uploaders, watcher]
         for thread in threads:
             thread.start()
+        if number % 2:
+            wait_until(lambda: any(uploader.acknowledged for uploader in uploaders))  # noqa: B023 -- of this round
         time.sleep(chance.uniform(0.0, 1.2))
         server.kill()
         for thread in threads:
             thread.stopping.set()
-            thread.join(30)
+            thread.join(60)
         faults += watcher.faults
         for uploader in uploaders:
             acknowledged |= {name: (uploader.project, data) for name, data in uploader.acknowledged.items()}
     assert faults == []
-    assert len(acknowledged) > ROUNDS, "the story must have had uploads in it"
+    assert len(acknowledged) >= ROUNDS // 2, "the story must have had uploads in it"
 
     server.start()
     try:

@@ -71,9 +71,9 @@ def test_killing_the_children_loses_nothing_and_lets_nothing_through(tmp_path: P
             assert client.upload(filename, content)[0] == 200
             uploaded.add(filename)
         killer.stopping.set()
-        killer.join(10)
+        killer.join(60)
         database = server.home / "gatehouse.db"
-        wait_until(lambda: ask(database, "SELECT count(*) FROM outbox") == [(0,)], seconds=90)
+        wait_until(lambda: ask(database, "SELECT count(*) FROM outbox") == [(0,)], seconds=240)
         wait_until(lambda: ask(database, "SELECT count(*) FROM journal WHERE publication_id IS NULL") == [(0,)])
         wait_until(lambda: ask(database, "SELECT count(*) FROM publications WHERE published_at IS NULL") == [(0,)])
         states = dict(ask(database, "SELECT filename, state FROM files"))

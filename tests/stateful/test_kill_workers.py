@@ -108,7 +108,7 @@ class Farm:
 
     def settle(self) -> None:
         """Wait until nothing is left to do."""
-        wait_until(lambda: self.ask("SELECT count(*) FROM outbox") == [(0,)], seconds=90)
+        wait_until(lambda: self.ask("SELECT count(*) FROM outbox") == [(0,)], seconds=240)
         wait_until(lambda: self.ask("SELECT count(*) FROM journal WHERE publication_id IS NULL") == [(0,)])
         wait_until(lambda: self.ask("SELECT count(*) FROM publications WHERE published_at IS NULL") == [(0,)])
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 #: The environment in which boto3 talks to it: credentials that open nothing, and nothing of the user's own.
 ENVIRONMENT = {

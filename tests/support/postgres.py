@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 class RedisServer:

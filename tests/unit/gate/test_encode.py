@@ -106,17 +106,17 @@ def test_who_asks_meanwhile_waits_and_makes_none() -> None:
 
     def slowly() -> bytes | None:
         begun.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return source()
 
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(encodings.get, "1.a.json", Coding.BROTLI, slowly)
-        assert begun.wait(10)
+        assert begun.wait(60)
         others = [pool.submit(encodings.get, "1.a.json", Coding.BROTLI, source) for _ in range(7)]
         # Other names do not wait for this one.
         assert encodings.get("1.b.json", Coding.BROTLI, Source(SMALL)) is not None
         may_end.set()
-        forms = {future.result(10) for future in (first, *others)}
+        forms = {future.result(60) for future in (first, *others)}
     assert len(forms) == 1
     assert source.reads == 1
 

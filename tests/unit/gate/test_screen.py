@@ -310,7 +310,7 @@ def test_a_person_who_is_just_deciding_is_not_overrun(postgres_url: str, tmp_pat
                     at=home.gatehouse.clock.now(),
                 )
             )
-        assert screening.result(timeout=30) == 1
+        assert screening.result(60) == 1
         assert home.file(WHEEL).state is FileState.PUBLISHED
 
 

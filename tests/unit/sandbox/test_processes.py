@@ -35,7 +35,7 @@ def test_when_the_zygote_is_killed_its_job_is_incomplete_and_the_next_finds_a_ne
         wait_until(lambda: children_of(zygote) != [])
         (child,) = children_of(zygote)
         os.kill(zygote, signal.SIGKILL)
-        screened = pending.result(timeout=60)
+        screened = pending.result(60)
         assert (screened.outcome, screened.incomplete_reason) == (Outcome.INCOMPLETE, ENDED)
         wait_until(lambda: not runs(child))
         assert outcome(screener, "", archive).outcome is Outcome.CLEAN
@@ -83,7 +83,7 @@ def test_with_zygotes_killed_at_random_every_job_has_one_answer(archive: Path) -
             wait_until(lambda: bool(children_of(zygote_of(screener))) or all(each.done() for each in jobs))
             seen.add(zygote := zygote_of(screener))
             os.kill(zygote, signal.SIGKILL)
-        reasons = [each.result(timeout=60).incomplete_reason for each in jobs]
+        reasons = [each.result(60).incomplete_reason for each in jobs]
         seen.add(zygote_of(screener))
     assert set(reasons) <= {None, ENDED}
     assert ENDED in reasons
@@ -100,7 +100,7 @@ def test_closing_ends_jobs_in_flight_and_leaves_no_process(archive: Path) -> Non
         children = children_of(zygote)
         screener.close()
         assert not any(runs(pid) for pid in [zygote, *children])
-        assert [each.result(timeout=60).incomplete_reason for each in jobs] == [ENDED] * 2
+        assert [each.result(60).incomplete_reason for each in jobs] == [ENDED] * 2
 
 
 def test_signals_for_the_servers_group_do_not_end_a_zygote(archive: Path) -> None:

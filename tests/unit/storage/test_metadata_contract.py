@@ -239,8 +239,8 @@ class TestFencing:
 
         with ThreadPoolExecutor(2) as pool:
             former, newest = pool.submit(stale), pool.submit(fresh)
-            assert newest.result(10) == b"fresh"
-            former.result(10)
+            assert newest.result(60) == b"fresh"
+            former.result(60)
         assert metadata_place.open().read("timestamp.json") == b"fresh"
 
 

@@ -66,7 +66,7 @@ def test_what_is_in_hand_is_given_back_and_comes_to_nothing_here(sqlite_database
     class Slow(Handler):
         def __call__(self, messages: list[Message]) -> None:
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             with self.database.write() as transaction:
                 held.append(transaction.outbox.holds(messages[0]))
 
@@ -74,7 +74,7 @@ def test_what_is_in_hand_is_given_back_and_comes_to_nothing_here(sqlite_database
     number = add(sqlite_database, clock)
     thread = Thread(target=tasks.work_on, args=(number,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     assert tasks.release() == 1
     assert tasks.due(limit=5) == [number], "another may have it at once"
     go_on.set()

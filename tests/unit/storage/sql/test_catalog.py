@@ -105,7 +105,7 @@ class TestProjects:
         locked, order = Signal(), list[str]()
 
         def second() -> None:
-            locked.wait(10)
+            locked.wait(60)
             with database.write() as tx:
                 tx.catalog.find_project("demo", lock=True)
                 order.append("second")
@@ -119,7 +119,7 @@ class TestProjects:
                 with pytest.raises(TimeoutError):
                     waiting.result(0.2)
                 order.append("first")
-            waiting.result(10)
+            waiting.result(60)
         assert order == ["first", "second"]
 
     def test_another_project_is_not_locked_on_postgresql(self, postgres_database: SqlDatabase) -> None:

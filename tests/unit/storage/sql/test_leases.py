@@ -143,4 +143,4 @@ def test_nobody_takes_a_checked_lease_before_the_commit(postgres_database: SqlDa
             with pytest.raises(TimeoutError):
                 stolen.result(0.2)
             committed.set()
-        assert stolen.result(10)
+        assert stolen.result(60)
