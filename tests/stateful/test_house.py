@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.ports import Action
-from gatehouse.gate.screen import file_subject
 from gatehouse.malware.model import Tier
 from gatehouse.wiring import build_publisher
 from tests.support.crashes import Crash, Fuse, FusedDatabase, FusedStore

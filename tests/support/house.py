@@ -15,6 +15,7 @@ from gatehouse.gate.accept import ADMIT_FILE, SCREEN_FILE, Accepted
 from gatehouse.gate.authorize import Authority
 from gatehouse.gate.publish import Publisher
 from gatehouse.initialise import initialise
+from gatehouse.malware.difference import ReleaseSummary
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.model import (
     Classification,
@@ -58,13 +59,17 @@ class Judge:
 
     def __init__(self) -> None:
         self.says: dict[str, Tier | str] = {}
+        self.summaries: dict[str, ReleaseSummary] = {}
         self.jobs: list[Job] = []
 
     def screen(self, job: Job, archive: Path) -> Report:
         """One result for each subject that was asked for."""
         assert archive.is_file()
         self.jobs.append(job)
-        return Report(screened=tuple(_screened(subject, self._word(subject)) for subject in job.subjects))
+        return Report(
+            screened=tuple(_screened(subject, self._word(subject)) for subject in job.subjects),
+            summary=self.summaries.get(job.subject.filename or ""),
+        )
 
     def _word(self, subject: Subject) -> Tier | str:
         names = {Kind.FILE: subject.filename, Kind.RELEASE: f"{subject.name} {subject.version}"}

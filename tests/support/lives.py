@@ -16,11 +16,12 @@ from typing import Any
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.authorize import Authority
 from gatehouse.gate.backfill import Backfill
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.lifecycle import Lifecycle, Step
 from gatehouse.gate.ports import NewRun, Run, RunKind, ScreeningRecord
 from gatehouse.gate.runs import Runs
 from gatehouse.gate.schedule import Timetable
-from gatehouse.gate.screen import SHADOW_FILE, file_subject
+from gatehouse.gate.screen import SHADOW_FILE
 from gatehouse.malware import service
 from gatehouse.malware.check import Check, Evidence
 from gatehouse.malware.job import Job, Report, incomplete

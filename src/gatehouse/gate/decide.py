@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from gatehouse.catalog.model import Event, File, FileState
 from gatehouse.core.clock import Clock
 from gatehouse.core.errors import CallerError, Conflict, NotFound
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.keep.sweep import discard
 from gatehouse.gate.ports import Action, AuditEntry, Database, Decision, Transaction
-from gatehouse.gate.screen import file_subject
 from gatehouse.gate.transitions import Transitions
 from gatehouse.malware.model import Kind, Subject
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
 from gatehouse.core.errors import NotFound
 from gatehouse.core.names import normalize_name
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.decide import possible_actions, standing_of
 from gatehouse.gate.ports import (
     Action,
@@ -23,7 +24,6 @@ from gatehouse.gate.ports import (
     Transaction,
     Waiting,
 )
-from gatehouse.gate.screen import file_subject
 from gatehouse.malware.model import Kind, Subject, Tier
 
 PAGE = 50

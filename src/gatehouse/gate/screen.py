@@ -21,17 +21,18 @@ from typing import Protocol
 import structlog
 
 from gatehouse.catalog.distribution import parse_distribution_filename
-from gatehouse.catalog.model import LOCAL_SOURCE, File, FileState
+from gatehouse.catalog.model import File, FileState
 from gatehouse.core.clock import Clock
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.accept import lane_of
+from gatehouse.gate.baseline import baseline_of, file_subject
 from gatehouse.gate.lifecycle import Lifecycle
 from gatehouse.gate.policy import WhenScreeningFails, state_after
 from gatehouse.gate.ports import Database, Message, RunKind, Screener, Transaction
 from gatehouse.gate.transitions import Transitions
 from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.lifecycle import limited
-from gatehouse.malware.model import Kind, Outcome, Subject, Tier
+from gatehouse.malware.model import Outcome, Tier
 from gatehouse.malware.views import FileSummary
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class Screen:
                     transaction.outbox.done([message.id])
             return
         started_at = self.clock.now()
-        job = replace(job, checks=plan.live)
+        job = replace(job, checks=plan.live, with_summary=True)
         if message.attempts > MAX_CLAIMS:
             report = incomplete(job, f"whoever took it up ended without an answer, {MAX_CLAIMS} times")
         else:
@@ -136,6 +137,8 @@ class Screen:
                     started_at=started_at,
                     finished_at=now,
                 )
+            if report.summary is not None:
+                transaction.summaries.keep(report.screened[0].subject, report.summary, at=now)
             if again:
                 reason = str(report.incomplete_reason)
                 transaction.outbox.fail(message.id, reason, retry_at=now + _REST * message.attempts)
@@ -187,18 +190,6 @@ def _why(report: Report) -> str:
     return "" if weightiest is None else f"{weightiest.check}: {weightiest.message}"
 
 
-def file_subject(file: File) -> Subject:
-    """A file of this index as a subject."""
-    return Subject(
-        source=LOCAL_SOURCE,
-        kind=Kind.FILE,
-        name=file.project,
-        version=file.version,
-        filename=file.filename,
-        sha256=file.sha256,
-    )
-
-
 def _ask_the_shadow(transaction: Transaction, message: Message, file: File, job: Job, at: datetime) -> None:
     transaction.outbox.add(
         SHADOW_FILE,
@@ -223,6 +214,7 @@ def job_for(transaction: Transaction, file: File) -> Job | None:
     # come to an end: a first file that is deleted before its screening must not spare the project its own.
     seen = transaction.screening.latest(file_subject(file).project)
     unseen = seen is None or seen.screened.outcome is Outcome.INCOMPLETE
+    baseline = baseline_of(transaction, file, files)
     return Job(
         subject=file_subject(file),
         packagetype=file.packagetype,
@@ -238,4 +230,7 @@ def job_for(transaction: Transaction, file: File) -> Job | None:
         project_releases=tuple(sorted({other.version for other in files})),
         with_release=True,
         with_project=unseen or file.id == min(other.id for other in files),
+        previous=baseline.previous,
+        beside=baseline.beside,
+        history=baseline.history,
     )

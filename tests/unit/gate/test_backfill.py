@@ -14,9 +14,9 @@ import pytest
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotFound, OperatorError
 from gatehouse.gate.backfill import MAX_ATTEMPTS
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.ports import Action, Run, RunKind, RunState
 from gatehouse.gate.runs import PIECE
-from gatehouse.gate.screen import file_subject
 from gatehouse.malware.ledger import Bounds
 from gatehouse.malware.lifecycle import State
 from gatehouse.malware.model import Kind, Outcome, Tier

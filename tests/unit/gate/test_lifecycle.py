@@ -11,10 +11,11 @@ import pytest
 
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotFound
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.check_book import CheckBook
 from gatehouse.gate.lifecycle import demotions
 from gatehouse.gate.ports import Action, RunKind
-from gatehouse.gate.screen import MAX_ATTEMPTS, file_subject
+from gatehouse.gate.screen import MAX_ATTEMPTS
 from gatehouse.malware.ledger import Bounds
 from gatehouse.malware.lifecycle import Standing, State
 from gatehouse.malware.model import Confidence, Kind, Outcome, Tier

@@ -14,9 +14,10 @@ import pytest
 from gatehouse.catalog.model import FileState
 from gatehouse.core.errors import CallerError, Conflict, NotAllowed, NotFound, OperatorError
 from gatehouse.gate.accept import SCREEN_FILE
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.decide import standing_of
 from gatehouse.gate.ports import Action, Decision
-from gatehouse.gate.screen import MAX_ATTEMPTS, MAX_CLAIMS, MAX_LASTING_ATTEMPTS, file_subject
+from gatehouse.gate.screen import MAX_ATTEMPTS, MAX_CLAIMS, MAX_LASTING_ATTEMPTS
 from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.model import Kind, Outcome, Subject, Tier
 from gatehouse.wiring import build_screen

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.ports import Action
 from gatehouse.gate.purge import TOPIC
-from gatehouse.gate.screen import file_subject
 from tests.support.web_house import WebHouse, web_house
 
 WHEEL = "example-1.0-py3-none-any.whl"

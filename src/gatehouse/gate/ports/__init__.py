@@ -33,6 +33,7 @@ from gatehouse.gate.ports.signing import (
     SigningStore,
 )
 from gatehouse.gate.ports.staff import AuditEntry, AuditLog, StaffMember, StaffSession, StaffStore
+from gatehouse.gate.ports.summaries import Cleared, SummaryStore
 from gatehouse.gate.ports.work import PUBLISHER_LEASE, DeadLetter, Lease, Leases, Message, Outbox
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Blobs",
     "CatalogStore",
     "CheckStore",
+    "Cleared",
     "Coding",
     "CostShare",
     "Costs",
@@ -84,6 +86,7 @@ __all__ = [
     "StaffMember",
     "StaffSession",
     "StaffStore",
+    "SummaryStore",
     "TargetImport",
     "TimetableRun",
     "TokenRecord",

@@ -13,6 +13,7 @@ from gatehouse.gate.ports.keeping import Keeping
 from gatehouse.gate.ports.screening import ScreeningStore
 from gatehouse.gate.ports.signing import Journal, SigningStore
 from gatehouse.gate.ports.staff import AuditLog, StaffStore
+from gatehouse.gate.ports.summaries import SummaryStore
 from gatehouse.gate.ports.work import Leases, Outbox
 
 
@@ -57,6 +58,11 @@ class Transaction(Protocol):
     @property
     def screening(self) -> ScreeningStore:
         """Screenings and decisions."""
+        ...
+
+    @property
+    def summaries(self) -> SummaryStore:
+        """What later releases are compared with."""
         ...
 
     @property

@@ -26,6 +26,7 @@ from gatehouse.storage.sql.runs import SqlRuns
 from gatehouse.storage.sql.screening import SqlScreening
 from gatehouse.storage.sql.signing import SqlSigning
 from gatehouse.storage.sql.staff import SqlStaff
+from gatehouse.storage.sql.summaries import SqlSummaries
 
 
 class SqlTransaction:
@@ -43,6 +44,7 @@ class SqlTransaction:
         self.audit = SqlAudit(connection)
         self.outbox = SqlOutbox(connection)
         self.screening = SqlScreening(connection)
+        self.summaries = SqlSummaries(connection)
         self.checks = SqlChecks(connection, source=source)
         self.runs = SqlRuns(connection, source=source)
 

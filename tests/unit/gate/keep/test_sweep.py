@@ -14,10 +14,10 @@ import pytest
 
 from gatehouse.core.digests import sha256_hex
 from gatehouse.core.errors import Conflict, NotFound
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.keep.sweep import DISCARD
 from gatehouse.gate.keep.witness import RefusedToClean
 from gatehouse.gate.ports import Action
-from gatehouse.gate.screen import file_subject
 from gatehouse.wiring import build_discard
 from tests.support.distributions import build_wheel
 from tests.support.house import HandClock, House, house

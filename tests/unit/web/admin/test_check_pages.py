@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.ports import Action
-from gatehouse.gate.screen import file_subject
 from gatehouse.malware.lifecycle import Standing, State, StateChange
 from gatehouse.malware.model import Tier
 from tests.support.desk import HOSTILE, Desk, desk

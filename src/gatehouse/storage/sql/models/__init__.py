@@ -21,6 +21,7 @@ from gatehouse.storage.sql.models.checks import (
 from gatehouse.storage.sql.models.screening import (
     DecisionRow,
     DeskRow,
+    FileSummaryRow,
     FindingRow,
     ScreeningRow,
     SubjectRow,
@@ -53,6 +54,7 @@ __all__ = [
     "DirtyBinRow",
     "EventRow",
     "FileRow",
+    "FileSummaryRow",
     "FindingRow",
     "JournalRow",
     "LeaseRow",

@@ -145,3 +145,13 @@ class DeskRow(Base):
     screening_id: Mapped[int] = mapped_column(ForeignKey("screenings.id"))
     tier_rank: Mapped[int]
     score: Mapped[float]
+
+
+class FileSummaryRow(Base):
+    """What the release after a file's is compared with: the newest one, compressed JSON. It can be made again."""
+
+    __tablename__ = "file_summaries"
+
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
+    summary: Mapped[bytes]
+    screened_at: Mapped[datetime]
