@@ -90,7 +90,8 @@ class Phases:
         for module, name, phase in (
             (service, "unpack", "unpack"),
             (parsing, "_attempt", "parse"),
-            (modules, "facts_of", "facts"),
+            (modules.Library, "read", "facts"),
+            (modules.Library, "settled", "facts"),
             (service, "_findings", "checks"),
         ):
             setattr(module, name, self.timed(phase, getattr(module, name)))
