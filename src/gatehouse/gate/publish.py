@@ -72,6 +72,8 @@ class Publisher:
         root_grace: how long a cache may deny that there is a newer root: until then older ones must agree.
         judge: python-tuf's client, for a sample.
         holder: who this is, for people who read the lease.
+        clock_is_right: whether to sign although the newest publication is of a later moment: a person says that
+            the clock ran ahead then.
     """
 
     database: Database
@@ -88,6 +90,7 @@ class Publisher:
     batch_bytes: int = 256 * 1024**2
     threads: int = 2
     root_grace: timedelta = timedelta(hours=1)
+    clock_is_right: bool = False
     _lease: Lease | None = field(default=None, init=False)
     _lease_lock: Lock = field(default_factory=Lock, init=False)
     _state: PublisherState | None = field(default=None, init=False)
@@ -199,7 +202,8 @@ class Publisher:
         self._held()
         state = self._state = self._state or self._load()
         now = self.clock.now()
-        _refuse_clock_behind(state.last_commit, now)
+        if not self.clock_is_right:
+            _refuse_clock_behind(state.last_commit, now)
         with self.database.read() as transaction:
             pending = transaction.journal.pending(limit=limit)
             # What an import brought never makes an upload wait for long.
@@ -359,5 +363,6 @@ def _refuse_clock_behind(last_commit: datetime | None, now: datetime) -> None:
         raise OperatorError(
             f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but the newest publication is of "
             f"{last_commit:%Y-%m-%d %H:%M:%S} UTC: set it right. Until then nothing is signed, it would end "
-            "earlier than what clients hold."
+            "earlier than what clients hold. If the clock ran ahead then and is right now, stop every server and "
+            "run `gatehouse tuf renew --clock-is-right`."
         )

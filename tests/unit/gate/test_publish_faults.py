@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from click.testing import CliRunner
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization.json import JSONSerializer
 
+from gatehouse.cli import main
 from gatehouse.core.errors import OperatorError, StoreError
 from gatehouse.gate.publishing import making
 from gatehouse.gate.publishing.judge import Judge
@@ -21,6 +23,7 @@ from gatehouse.storage.keys.signers import open_signer
 from gatehouse.tuf.model import BinRef, OfflineMetadata, Target, TargetChange
 from gatehouse.tuf.rehearse import RehearsalFailed
 from gatehouse.tuf.verify import verify_bin
+from gatehouse.wiring import build_publisher
 from tests.support.crashes import Crash, Fuse, FusedStore
 from tests.support.house import HandClock, House, house
 from tests.support.targets import bin_file, change, journal, layout_of
@@ -117,6 +120,53 @@ def test_a_clock_that_went_back_signs_nothing_until_it_is_set_right(tmp_path: Pa
         assert home.gatehouse.metadata_store.read("timestamp.json") == before
         clock.moment = right
         assert home.publish() == 1
+
+
+def test_what_a_clock_that_ran_ahead_signed_is_signed_anew_once_a_person_says_so(tmp_path: Path) -> None:
+    clock = HandClock()
+    # The client's clock is the machine's.
+    clock.moment = datetime.now(UTC)
+    with house(tmp_path / "home", clock=clock) as home:
+        right = clock.moment
+        resting = Client(home.gatehouse, tmp_path / "resting")
+        resting.get()
+        clock.moment = right + timedelta(days=200)
+        journal(home, GOOD)
+        home.publish()
+        # It ends there, and its lease would hold until then.
+        heir = build_publisher(home.gatehouse)
+        clock.moment = right
+        assert not heir.start()
+        heir.clock_is_right = True
+        assert heir.start(steal=True)
+        assert heir.publish(renew_all=True) is not None
+        while heir.publish() is not None:
+            pass
+        with home.gatehouse.database.read() as transaction:
+            roles = transaction.signing.online_roles().values()
+        assert max(role.expires for role in roles) <= right + timedelta(days=1, seconds=1)
+        assert resting.knows(GOOD)
+        heir.clock_is_right = False
+        journal(home, MISPLACED)
+        assert heir.publish() is not None
+        assert resting.knows(MISPLACED)
+        heir.stop()
+
+
+def test_the_command_that_mends_it_is_named_and_works(tmp_path: Path) -> None:
+    clock = HandClock()
+    with house(tmp_path / "home", clock=clock) as home:
+        clock.moment = datetime.now(UTC) + timedelta(days=20)
+        journal(home, GOOD)
+        home.publish()
+        home.publisher.stop()
+    runner = CliRunner(env={"GATEHOUSE_HOME": str(tmp_path / "home")})
+    refused = runner.invoke(main, ["tuf", "renew"])
+    assert refused.exit_code == 2
+    assert "renew --clock-is-right" in refused.output
+    mended = runner.invoke(main, ["tuf", "renew", "--clock-is-right"])
+    assert mended.exit_code == 0, mended.output
+    assert runner.invoke(main, ["tuf", "renew"]).exit_code == 0
 
 
 def test_what_fails_its_rehearsal_in_one_bin_keeps_no_other_waiting(

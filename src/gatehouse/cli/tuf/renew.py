@@ -8,9 +8,14 @@ from gatehouse.cli.tuf.publish import publish_now
 
 
 @click.command()
-def renew() -> None:
+@click.option(
+    "--clock-is-right",
+    is_flag=True,
+    help="The clock ran ahead at the newest publication: sign as of now, whoever seems to hold the lease.",
+)
+def renew(*, clock_is_right: bool) -> None:
     """Sign every online role anew, due or not.
 
     Example: gatehouse tuf renew
     """
-    publish_now(renew_all=True)
+    publish_now(renew_all=True, clock_is_right=clock_is_right)
