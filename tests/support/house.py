@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,12 +37,17 @@ from gatehouse.tuf.bins import BinLayout
 from gatehouse.wiring import Gatehouse, build, build_publisher, build_screen
 from tests.support.distributions import build_wheel
 
+LAYOUT = BinLayout(simple_bits=1, files_bits=1)
+BEGINNING = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+#: Homes that are set up and nothing else, and the hand clock's moment after, by clock and settings.
+_set_up: dict[str, tuple[Path, datetime | None]] = {}
+
 
 class HandClock:
     """A clock that a test moves."""
 
     def __init__(self) -> None:
-        self.moment = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+        self.moment = BEGINNING
 
     def now(self) -> datetime:
         """The present moment; a microsecond later each time, so that no two are the same."""
@@ -200,14 +208,35 @@ class House:
         return len(messages)
 
 
+def _copy_set_up(chosen: Settings, clock: HandClock | None, settings: dict[str, Any]) -> None:
+    """Set a home up by copying one that was: a ceremony and all migrations take longer than most tests."""
+    key = repr((clock is None, sorted(settings.items())))
+    if key not in _set_up:
+        folder = tempfile.TemporaryDirectory(prefix="gatehouse-house-")
+        atexit.register(folder.cleanup)
+        home = Path(folder.name) / "home"
+        initialise(chosen.model_copy(update={"home": home}), LAYOUT, clock=clock)
+        _set_up[key] = home, clock.moment if clock else None
+    home, moment = _set_up[key]
+    shutil.copytree(home, chosen.home)
+    if clock is not None and moment is not None:
+        clock.moment = moment
+
+
 @contextmanager
-def house(home: Path, *, clock: HandClock | None = None, **settings: Any) -> Iterator[House]:
-    """A house in a folder, set up, with its publisher at work."""
+def house(
+    home: Path, *, clock: HandClock | None = None, own_keys: bool = False, **settings: Any
+) -> Iterator[House]:
+    """A house in a folder, set up, with its publisher at work; without `own_keys` others may have the same."""
     if clock is None:
         # By the machine's own clock no lease runs out in a test, however busy the machine is.
         settings.setdefault("lease_seconds", timedelta(hours=1))
     chosen = Settings(home=home, **settings)
-    initialise(chosen, BinLayout(simple_bits=1, files_bits=1), clock=clock)
+    usual = clock is None or clock.moment == BEGINNING
+    if home.exists() or own_keys or not (usual and chosen.embedded) or chosen.metadata_s3:
+        initialise(chosen, LAYOUT, clock=clock)
+    else:
+        _copy_set_up(chosen, clock, settings)
     gatehouse = build(chosen, clock=clock)
     publisher = build_publisher(gatehouse)
     publisher.start(steal=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -205,22 +201,10 @@ class Lives:
         return len(messages)
 
 
-@cache
-def _set_up() -> Path:
-    """A home that is set up, to copy: a ceremony and all migrations take longer than most tests."""
-    folder = tempfile.TemporaryDirectory(prefix="gatehouse-lives-")
-    atexit.register(folder.cleanup)
-    home = Path(folder.name) / "home"
-    with house(home, clock=HandClock()):
-        pass
-    return home
-
-
 @contextmanager
 def lives(home: Path, *checks: Check, bounds: Bounds | None = None, **settings: Any) -> Iterator[Lives]:
     """A house with these checks and no others; nothing has been counted yet."""
     clock = HandClock()
-    shutil.copytree(_set_up(), home)
     with house(home, clock=clock, **settings) as opened:
         found = Lives(house=opened, clock=clock, checks=list(checks))
         lifecycle = replace(

@@ -93,7 +93,7 @@ def test_whoever_steals_the_database_cannot_make_a_token(home: House) -> None:
 
 
 def test_a_token_of_another_index_is_refused(home: House, tmp_path: Path) -> None:
-    with house(tmp_path / "other") as other:
+    with house(tmp_path / "other", own_keys=True) as other:
         foreign = other.gatehouse.tokens.create("alice")
     with pytest.raises(NotAuthenticated, match="was not issued by this index"):
         home.gatehouse.tokens.authenticate(foreign)

@@ -217,7 +217,7 @@ def test_a_file_cut_short_is_told(full: House, folder: Path, cut: int) -> None:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[House]:
-    with house(tmp_path / "stranger") as opened:
+    with house(tmp_path / "stranger", own_keys=True) as opened:
         yield opened
 
 

@@ -256,7 +256,7 @@ def test_a_publisher_at_work_keeps_a_rebuild_away(full: House) -> None:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[House]:
-    with house(tmp_path / "stranger") as opened:
+    with house(tmp_path / "stranger", own_keys=True) as opened:
         yield opened
 
 
