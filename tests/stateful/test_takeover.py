@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tuf.api.metadata import Metadata, Timestamp
@@ -107,7 +108,7 @@ def relay(tmp_path: Path, bucket: MemoryBucket | None) -> Iterator[Relay]:
     clock.moment = datetime.now(UTC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "BotoBucket", lambda *_, **__: bucket)
-        place = {} if bucket is None else {"metadata": "s3://bucket/tuf"}
+        place: dict[str, Any] = {} if bucket is None else {"metadata": "s3://bucket/tuf"}
         with house(tmp_path / "home", clock=clock, lease_seconds=LEASE, **place) as home:
             yield Relay(home, clock, tmp_path / "client")
 
