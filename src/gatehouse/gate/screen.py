@@ -33,6 +33,7 @@ from gatehouse.gate.transitions import Transitions
 from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.lifecycle import limited
 from gatehouse.malware.model import Outcome, Tier
+from gatehouse.malware.sender import MAX_PROJECTS, Sender
 from gatehouse.malware.views import FileSummary
 
 log = structlog.get_logger(__name__)
@@ -233,4 +234,13 @@ def job_for(transaction: Transaction, file: File) -> Job | None:
         previous=baseline.previous,
         beside=baseline.beside,
         history=baseline.history,
+        sender=_sender_of(transaction, file),
     )
+
+
+def _sender_of(transaction: Transaction, file: File) -> Sender | None:
+    """Who sent a file. How its own accounts prove who they are, this index does not record, so it is not told."""
+    known = transaction.accounts.background(file.uploader, limit=MAX_PROJECTS) if file.uploader else None
+    if known is None:
+        return None
+    return Sender(account=file.uploader, since=known.since.isoformat(), projects=known.projects)

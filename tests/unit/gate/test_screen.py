@@ -362,6 +362,20 @@ def test_the_job_knows_the_release_and_the_project(home: House) -> None:
     assert second.archive_format == "tar.gz"
 
 
+def test_the_job_knows_who_sent_the_file_and_what_else_they_own(home: House) -> None:
+    authority = home.authority()
+    home.upload(build_wheel("example", "1.0"), authority=authority)
+    home.upload(build_wheel("other", "1.0"), authority=authority)
+    home.screen()
+    sender = home.judge.jobs[-1].sender
+    assert sender is not None
+    assert sender.account == authority.account.name
+    assert sender.projects == ("example", "other")
+    assert sender.since is not None
+    # A local account's way of proving itself is not recorded, and what is not known is not told.
+    assert (sender.trusted_publisher, sender.second_factor) == (None, None)
+
+
 def test_a_first_file_that_is_deleted_before_its_screening_spares_its_project_nothing(home: House) -> None:
     authority = home.authority()
     home.upload(build_wheel("example", "1.0"), authority=authority)

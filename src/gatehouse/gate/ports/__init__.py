@@ -1,6 +1,6 @@
 """What the stories ask of the world, as small Protocols. Storage and sandbox implement them. All times are UTC."""
 
-from gatehouse.gate.ports.accounts import Account, AccountStore, TokenRecord
+from gatehouse.gate.ports.accounts import Account, AccountStore, Background, TokenRecord
 from gatehouse.gate.ports.blobs import Blobs, IncomingBlob
 from gatehouse.gate.ports.catalog import CatalogStore
 from gatehouse.gate.ports.checks import (
@@ -44,6 +44,7 @@ __all__ = [
     "Action",
     "AuditEntry",
     "AuditLog",
+    "Background",
     "Blobs",
     "CatalogStore",
     "CheckStore",

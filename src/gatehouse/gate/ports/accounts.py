@@ -33,6 +33,14 @@ class TokenRecord:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Background:
+    """Since when an account is here, and projects that it owns, normalized and in order."""
+
+    since: datetime
+    projects: tuple[str, ...]
+
+
 class AccountStore(Protocol):
     """Accounts, their tokens, and which projects they own."""
 
@@ -75,6 +83,10 @@ class AccountStore(Protocol):
 
     def find_account(self, name: str) -> Account | None:
         """The account of that name, if there is one."""
+        ...
+
+    def background(self, name: str, *, limit: int) -> Background | None:
+        """What is known of the account of that name, of its projects at most so many; None if there is none."""
         ...
 
     def owners_of(self, project_id: int) -> list[Account]:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, literal, or_, select, update
 
 from gatehouse.core.errors import InternalError
-from gatehouse.gate.ports import Account, TokenRecord
-from gatehouse.storage.sql.models import AccountRow, ProjectOwnerRow, UploadTokenRow
+from gatehouse.gate.ports import Account, Background, TokenRecord
+from gatehouse.storage.sql.models import AccountRow, ProjectOwnerRow, ProjectRow, UploadTokenRow
 from gatehouse.storage.sql.statements import insert
 from gatehouse.storage.sql.types import UtcDateTime
 
@@ -108,6 +108,22 @@ class SqlAccounts:
             .values(account_id=account_id, project_id=project_id)
             .on_conflict_do_nothing(index_elements=["project_id", "account_id"])
         )
+
+    def background(self, name: str, *, limit: int) -> Background | None:
+        """What is known of the account of that name, of its projects at most so many; None if there is none."""
+        row = self._connection.execute(
+            select(AccountRow.id, AccountRow.created_at).where(AccountRow.name == name)
+        ).one_or_none()
+        if row is None:
+            return None
+        names = self._connection.execute(
+            select(ProjectRow.name)
+            .join(ProjectOwnerRow, ProjectOwnerRow.project_id == ProjectRow.id)
+            .where(ProjectOwnerRow.account_id == row.id)
+            .order_by(ProjectRow.name)
+            .limit(limit)
+        ).scalars()
+        return Background(since=row.created_at, projects=tuple(names))
 
     def owners_of(self, project_id: int) -> list[Account]:
         """Who owns a project, by name."""

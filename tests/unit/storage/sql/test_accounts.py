@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from gatehouse.core.errors import InternalError
-from gatehouse.gate.ports import Account, TokenRecord
+from gatehouse.gate.ports import Account, Background, TokenRecord
 from gatehouse.storage.sql.database import SqlDatabase, SqlTransaction
 from gatehouse.storage.sql.models import UploadTokenRow
 
@@ -118,3 +118,18 @@ def test_owning_twice_is_owning(database: SqlDatabase) -> None:
 def test_an_owner_is_an_account_that_exists(database: SqlDatabase) -> None:
     with pytest.raises(InternalError), database.write() as tx:
         tx.accounts.add_owner(1, 1)
+
+
+def test_the_background_of_an_account_is_since_when_it_is_here_and_a_bounded_number_of_its_projects(
+    database: SqlDatabase,
+) -> None:
+    with database.write() as tx:
+        alice = tx.accounts.ensure_account("alice", at=NOW)
+        tx.accounts.ensure_account("bob", at=NOW + timedelta(days=1))
+        for name in ("two", "one", "three"):
+            project = tx.catalog.add_project(name=name, display_name=name, at=NOW)
+            tx.accounts.add_owner(alice.id, project.id)
+    with database.read() as tx:
+        assert tx.accounts.background("alice", limit=2) == Background(since=NOW, projects=("one", "three"))
+        assert tx.accounts.background("bob", limit=2) == Background(since=NOW + timedelta(days=1), projects=())
+        assert tx.accounts.background("nobody", limit=2) is None
