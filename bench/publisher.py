@@ -148,7 +148,9 @@ class Bench:
         """Everything that is measured over a loaded repository."""
         with self._database() as database, publishing(self.environment) as publisher:
             self._settle(database)
-            figures = self._burst(database, publisher, changes, "files")
+            # What others do on the machine: beyond its processors, and the figures are theirs too.
+            figures = {"load average before": os.getloadavg()[0]}
+            figures |= self._burst(database, publisher, changes, "files")
             limit = self._limit(database, changes)
             figures |= {
                 "limit: changes/s": limit.changes / limit.wall,
