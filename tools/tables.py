@@ -18,6 +18,7 @@ from gatehouse.malware import policy
 from gatehouse.malware.model import Confidence, Context, Outcome, Tier
 from gatehouse.malware.mutations import MUTATIONS
 from gatehouse.malware.unpack.unpack import DEFAULT as UNPACKING
+from gatehouse.malware.weighing.model import BELIEVED
 from gatehouse.sandbox.model import SandboxLimits
 from gatehouse.web.admin.words import ACTIONS, CONTEXTS, STATES, TIERS
 
@@ -53,11 +54,11 @@ def decisions() -> str:
 def tiers() -> str:
     """The tier of a finding by its confidence and its check's ceiling, from `malware.policy`."""
     return _table(
-        ["confidence", "weight in the score", *(f"ceiling {ceiling.word}" for ceiling in Tier)],
+        ["confidence", "evidence before training", *(f"ceiling {ceiling.word}" for ceiling in Tier)],
         (
             [
                 confidence.value,
-                f"{policy.WEIGHTS[confidence]}",
+                f"{BELIEVED[confidence]}",
                 *(policy.tier_of(confidence, ceiling=ceiling).word for ceiling in Tier),
             ]
             for confidence in Confidence

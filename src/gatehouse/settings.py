@@ -172,6 +172,20 @@ class Settings(BaseModel):
         ge=1,
         description="How many subjects one check may bring to the queue within a day before it loses a tier.",
     )
+    uploads_a_day: int = Field(
+        default=20_000,
+        ge=1,
+        description="How many files come in a day, about: with the next two it says where the tiers begin "
+        "(`gatehouse checks budget`). The default is about what PyPI takes.",
+    )
+    queue_a_day: float = Field(
+        default=20,
+        ge=0,
+        description="How many honest files a day may wait at the queue or above, among so many uploads.",
+    )
+    alerts_a_day: float = Field(
+        default=2, ge=0, description="How many honest files a day may cause an alert or be held, likewise."
+    )
     max_file_size: Size = Field(
         default=100 * 1024**2, gt=0, description="The largest file to accept, in bytes (or with K, M, G)."
     )

@@ -47,7 +47,9 @@ from gatehouse.gate.status import Health
 from gatehouse.gate.transitions import Transitions
 from gatehouse.gate.trust import Trust
 from gatehouse.malware.ledger import Bounds
+from gatehouse.malware.lifecycle import Plan, whole_plan
 from gatehouse.malware.registry import Registry, own_names
+from gatehouse.malware.weighing.model import SHIPPED, Budget
 from gatehouse.sandbox.model import SandboxLimits
 from gatehouse.sandbox.screener import ZygoteScreener
 from gatehouse.settings import Settings
@@ -163,6 +165,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> Gatehouse:
         registry=checks,
         ships=lambda name: name in own_names(),
         bounds=Bounds(alarms_a_day=settings.check_alarms_a_day),
+        model=SHIPPED.within(alert_budget(settings)),
         demoted=lambda check, _standing: demotions.labels(check).inc(),
         ring=runs_bell,
     )
@@ -277,6 +280,16 @@ def load_checks(settings: Settings, *, anew: bool = False) -> Registry:
     for pack in registry.refused:
         log.error("a pack of checks is refused", pack=pack.name, reason=pack.reason)
     return registry
+
+
+def alert_budget(settings: Settings) -> Budget:
+    """How many false alarms the operator can bear."""
+    return Budget(uploads=settings.uploads_a_day, queue=settings.queue_a_day, alerts=settings.alerts_a_day)
+
+
+def build_plan(settings: Settings, registry: Registry) -> Plan:
+    """How far each check may go where no index says so: up to its own ceiling, within the alert budget."""
+    return whole_plan(registry.all(), SHIPPED.within(alert_budget(settings)))
 
 
 def build_keeper(gatehouse: Gatehouse) -> Keeper:

@@ -38,6 +38,7 @@ from gatehouse.malware.lifecycle import (
 )
 from gatehouse.malware.model import Kind, Tier
 from gatehouse.malware.registry import Registry
+from gatehouse.malware.weighing.model import SHIPPED, Model
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,8 @@ class Lifecycle:
     """Says where checks stand, and moves them. Safe to use from many threads.
 
     `registry` gives the checks that are there now; `ships` says whether one of that name comes with Gatehouse
-    itself; `demoted` is told of each demotion (check, its new standing); `ring` wakes whoever works on runs.
+    itself; `model` what findings are worth and where the tiers begin; `demoted` is told of each demotion (check,
+    its new standing); `ring` wakes whoever works on runs.
     """
 
     database: Database
@@ -75,6 +77,7 @@ class Lifecycle:
     registry: Callable[[], Registry]
     ships: Callable[[str], bool] = lambda _name: True
     bounds: Bounds = field(default_factory=Bounds)
+    model: Model = SHIPPED
     demoted: Callable[[str, Standing], None] = lambda _check, _standing: None
     ring: Callable[[], None] = lambda: None
 
@@ -83,7 +86,7 @@ class Lifecycle:
     def plan(self, transaction: Transaction) -> Plan:
         """The checks that are there, and where each stands at this moment; one not yet counted is a draft."""
         latest = transaction.checks.latest_changes()
-        return Plan(checks=tuple(_planned(check, latest) for check in self.registry().all()))
+        return Plan(checks=tuple(_planned(check, latest) for check in self.registry().all()), model=self.model)
 
     def fault(self) -> str | None:
         """Why nothing can be found clean, if that is so: no check that reads files is enabled."""

@@ -20,6 +20,7 @@ from gatehouse.malware.difference import ReleaseSummary, difference, merged
 from gatehouse.malware.export.model import Exported, likeness
 from gatehouse.malware.export.osv import Malicious
 from gatehouse.malware.job import Job
+from gatehouse.malware.lifecycle import Plan, limited
 from gatehouse.malware.model import Classification, Kind, Outcome, Subject, Tier
 from gatehouse.malware.views import FileSummary
 
@@ -78,7 +79,13 @@ def archives_in(paths: Iterable[Path]) -> list[Path]:
 
 
 def screen_archive(
-    screener: Screener, path: Path, *, scratch: Path, before: Before | None = None, with_summary: bool = False
+    screener: Screener,
+    path: Path,
+    *,
+    plan: Plan,
+    scratch: Path,
+    before: Before | None = None,
+    with_summary: bool = False,
 ) -> Exported:
     """Screen one archive, or one source folder as if it were an sdist.
 
@@ -88,6 +95,7 @@ def screen_archive(
     Args:
         screener: who runs the job.
         path: the archive or folder.
+        plan: how far each check may go.
         scratch: where a folder may be packed; the caller removes it.
         before: the release before, to compare with.
         with_summary: whether to keep what the release after this one is compared with.
@@ -105,6 +113,7 @@ def screen_archive(
     except CallerError as error:
         return _unread(path, sha256, error.message)
     report = screener.screen(job, archive)
+    report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))
     new = None if previous is None or report.summary is None else difference(previous, report.summary)
     result = Exported(
         file=str(path),
@@ -113,6 +122,7 @@ def screen_archive(
         outcome=report.outcome,
         tier=report.tier,
         score=max(each.score for each in report.screened),
+        contributions=max(report.screened, key=lambda each: each.score).contributions,
         findings=tuple(finding for each in report.screened for finding in each.findings),
         verdicts=tuple(verdict for each in report.screened for verdict in each.verdicts),
         not_examined=tuple(item for each in report.screened for item in each.not_examined),

@@ -115,5 +115,6 @@ def _by_themselves(plan: Plan) -> Plan:
                 ceiling=planned.ceiling,
             )
             for planned in plan.checks
-        )
+        ),
+        model=plan.model,
     )

@@ -6,7 +6,7 @@ import click
 
 from gatehouse.cli.common import GatehouseGroup
 
-COMMANDS = ("list", "show", "new", "test", "state", "backfill", "compare", "run", "replay")
+COMMANDS = ("list", "show", "new", "test", "state", "backfill", "compare", "run", "replay", "train", "budget")
 
 
 @click.group(cls=GatehouseGroup, commands_in="gatehouse.cli.checks", names=COMMANDS)

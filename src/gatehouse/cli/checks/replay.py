@@ -21,8 +21,9 @@ from gatehouse.malware.evaluation.measure import changes, figures
 from gatehouse.malware.evaluation.model import Result, Split, one_a_group
 from gatehouse.malware.evaluation.record import Record, from_json, to_json
 from gatehouse.malware.evaluation.tables import markdown
+from gatehouse.malware.lifecycle import Plan
 from gatehouse.malware.model import ENGINE_VERSION
-from gatehouse.wiring import build_screener, load_checks
+from gatehouse.wiring import build_plan, build_screener, load_checks
 
 
 @click.command()
@@ -50,11 +51,12 @@ def replay(folders: tuple[Path, ...], split: str, jobs: int | None, kept: Path |
     """
     settings = settings_from_environment({"screening_slots": jobs or min(os.cpu_count() or 1, 64)})
     registry = load_checks(settings)
+    plan = build_plan(settings, registry)
     with ExitStack() as opened:
         corpora = [opened.enter_context(Corpus.open(folder)) for folder in folders]
         screener = opened.enter_context(build_screener(settings))
         screener.start()
-        results = tuple(_run(corpora, Split(split), screener, settings.screening_slots))
+        results = tuple(_run(corpora, Split(split), screener, plan, settings.screening_slots))
     record = Record(
         at=datetime.now(UTC),
         corpus="+".join(corpus.name for corpus in corpora),
@@ -75,14 +77,14 @@ def replay(folders: tuple[Path, ...], split: str, jobs: int | None, kept: Path |
     click.echo(table, nl=False)
 
 
-def _run(corpora: Sequence[Corpus], split: Split, screener: Screener, slots: int) -> Iterator[Result]:
+def _run(corpora: Sequence[Corpus], split: Split, screener: Screener, plan: Plan, slots: int) -> Iterator[Result]:
     chosen = [(corpus, one_a_group(corpus.specimens, split)) for corpus in corpora]
     total, done = sum(len(specimens) for _, specimens in chosen), 0
     if not total:
         raise CallerError("No archive of the corpus belongs to that split.")
     with progress() as step:
         for corpus, specimens in chosen:
-            for result in run(corpus, specimens, screener, slots=slots):
+            for result in run(corpus, specimens, screener, plan=plan, slots=slots):
                 done += 1
                 step("screening", done, total)
                 yield result

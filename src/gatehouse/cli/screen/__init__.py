@@ -21,9 +21,10 @@ from gatehouse.malware.export.jsonl import jsonl
 from gatehouse.malware.export.model import Exported
 from gatehouse.malware.export.osv import osv
 from gatehouse.malware.export.sarif import sarif
+from gatehouse.malware.lifecycle import Plan
 from gatehouse.malware.model import Outcome, Tier
 from gatehouse.settings import Settings
-from gatehouse.wiring import build_screener, load_checks
+from gatehouse.wiring import build_plan, build_screener, load_checks
 
 FOUND = 1
 #: Archives that are begun for each job that runs: enough that none waits, few enough to hold their results.
@@ -51,9 +52,10 @@ def screen(paths: tuple[Path, ...], form: str, previous: Path | None, jobs: int 
     with build_screener(settings) as screener:
         screener.start()  # where nothing can be screened, nothing is printed either
         slots, before = settings.screening_slots, None
+        plan = build_plan(settings, load_checks(settings))
         if previous:
-            before = Before(_screened(screener, archives_in([previous]), slots, with_summary=True))
-        results = ending.watch(_screened(screener, archives, slots, before=before))
+            before = Before(_screened(screener, archives_in([previous]), plan, slots, with_summary=True))
+        results = ending.watch(_screened(screener, archives, plan, slots, before=before))
         for piece in _pieces(form, results, settings):
             out.write(piece)
             out.flush()
@@ -76,6 +78,7 @@ def _pieces(form: str, results: Iterable[Exported], settings: Settings) -> Itera
 def _screened(
     screener: Screener,
     archives: Sequence[Path],
+    plan: Plan,
     slots: int,
     *,
     before: Before | None = None,
@@ -92,7 +95,7 @@ def _screened(
             scratch = Path(folder) / str(number)
             scratch.mkdir()
             return screen_archive(
-                screener, archives[number], scratch=scratch, before=before, with_summary=with_summary
+                screener, archives[number], plan=plan, scratch=scratch, before=before, with_summary=with_summary
             )
 
         step("screening", 0, len(archives))

@@ -31,6 +31,9 @@ def _lines(result: Exported) -> Iterator[str]:
     yield f"{word:<10} {printable(result.file)}  (score {result.score:.2f}, {result.seconds:.2f} s)\n"
     if result.incomplete_reason is not None:
         yield f"    INCOMPLETE, not clean: {printable(result.incomplete_reason)}\n"
+    if result.contributions:
+        why = ", ".join(f"{what} +{weight:.1f}" for what, weight in result.contributions)
+        yield f"    score: {printable(why)}\n"
     for number, finding in enumerate(result.findings):
         yield _finding(finding, known=bool(result.new) and not result.new[number])
     if result.difference is not None:

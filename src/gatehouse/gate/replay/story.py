@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gatehouse.core.digests import sha256_hex
@@ -20,6 +21,7 @@ from gatehouse.gate.replay.corpus import Corpus
 from gatehouse.gate.screen_archives import job_of
 from gatehouse.malware.evaluation.model import Result, Specimen, result_of
 from gatehouse.malware.job import Job
+from gatehouse.malware.lifecycle import Plan, limited
 
 _ZIP = b"PK\x03\x04"
 _NAMELESS = "unnamed-1.0"
@@ -27,13 +29,16 @@ _NAMELESS = "unnamed-1.0"
 _AHEAD = 2
 
 
-def replay(corpus: Corpus, specimens: Sequence[Specimen], screener: Screener, *, slots: int) -> Iterator[Result]:
+def replay(
+    corpus: Corpus, specimens: Sequence[Specimen], screener: Screener, *, plan: Plan, slots: int
+) -> Iterator[Result]:
     """The results, in the order of the specimens.
 
     Args:
         corpus: where their bytes are.
         specimens: what to screen.
         screener: who runs the jobs.
+        plan: how far each check may go.
         slots: how many at once.
 
     Raises:
@@ -44,7 +49,9 @@ def replay(corpus: Corpus, specimens: Sequence[Specimen], screener: Screener, *,
         def run(specimen: Specimen) -> Result:
             data = corpus.read(specimen)
             with memory_file(data) as path:
-                return result_of(specimen, screener.screen(_job(specimen, data), path))
+                report = screener.screen(_job(specimen, data), path)
+            report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))
+            return result_of(specimen, report)
 
         begun: list[Future[Result]] = []
         try:

@@ -11,6 +11,7 @@ from gatehouse.gate.replay.corpus import FILE, Corpus
 from gatehouse.gate.replay.story import memory_file, read_as, replay
 from gatehouse.malware.evaluation.model import Label, Result, Split, one_a_group
 from gatehouse.malware.job import Job, Report, incomplete
+from gatehouse.malware.lifecycle import Plan
 from gatehouse.malware.model import Outcome
 from tests.support.corpora import HIDDEN, make_samples, sdist, wheel
 
@@ -103,7 +104,7 @@ def test_a_replay_hands_each_archive_on_under_what_it_is(samples: Path) -> None:
     watching = Watching()
     with Corpus.open(written(samples)) as corpus:
         chosen = one_a_group(corpus.specimens, Split.ALL)
-        results: list[Result] = list(replay(corpus, chosen, watching, slots=2))
+        results: list[Result] = list(replay(corpus, chosen, watching, plan=Plan(checks=()), slots=2))
     assert [result.specimen for result in results] == chosen
     assert {result.outcome for result in results} == {Outcome.INCOMPLETE}
     assert watching.seen == {
