@@ -57,7 +57,7 @@ def test_the_table_of_decisions_has_every_state_and_action_and_what_comes_of_the
 
 
 def test_the_tables_on_screening_say_what_policy_does() -> None:
-    assert "| medium | 0.6 | none | rank | queue | queue | queue |" in tables.tiers()
+    assert "| medium | 5.5 | none | rank | queue | queue | queue |" in tables.tiers()
     assert "| incomplete | below hold | held | published |" in tables.outcomes()
     assert "| wall clock (`GATEHOUSE_SCREENING_SECONDS`) | 30 s |" in tables.limits()
 

@@ -85,6 +85,7 @@ class SqlScreening:
                 shadow=shadow,
                 run_id=run_id,
                 costs=[list(cost) for cost in screened.costs] or None,
+                contributions=[list(each) for each in screened.contributions] or None,
             )
             .returning(ScreeningRow.id)
         ).scalar_one()
@@ -447,6 +448,7 @@ def _record(row: AnyRow, findings: list[Finding], verdicts: list[Any]) -> Screen
             engine_version=row.engine_version,
             checks=tuple((name, version) for name, version in row.checks),
             costs=tuple((name, seconds) for name, seconds in row.costs or ()),
+            contributions=tuple((feature, weight) for feature, weight in row.contributions or ()),
         ),
     )
 

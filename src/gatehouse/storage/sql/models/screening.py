@@ -71,6 +71,7 @@ class ScreeningRow(Base):
     shadow: Mapped[bool] = mapped_column(server_default=false())
     run_id: Mapped[int | None]  # of `check_runs`, if it is part of one
     costs: Mapped[JsonList | None]  # [check, seconds of processor time], where they were measured
+    contributions: Mapped[JsonList | None]  # [what counted, its weight], where anything did
 
 
 class FindingRow(Base):
