@@ -226,7 +226,7 @@ def hostile(kind: Kind = Kind.FILE) -> Screened:
         subject=subject,
         outcome=Outcome.INCOMPLETE,
         tier=Tier.HOLD,
-        score=0.95,
+        score=0.967857,
         findings=(finding,),
         verdicts=(verdict,),
         not_examined=(NotExamined(member=HOSTILE, reason=HOSTILE),),

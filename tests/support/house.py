@@ -116,7 +116,7 @@ def _screened(subject: Subject, word: Tier | str) -> Screened:
         subject=subject,
         outcome=Outcome.FLAGGED,
         tier=word,
-        score=0.95,
+        score=0.967857,
         findings=(finding,),
         verdicts=(verdict,),
         checks=(("told-so", "1"),),

@@ -44,7 +44,8 @@ def test_a_subject_shows_all_its_evidence(desk_house: Desk, alice: Browser) -> N
         "told-so",
         "Uploaded by",
         "<strong>held</strong>",
-        "score 0.95",
+        "score 0.97",
+        "The score is made of: ",
     ):
         assert piece in text
     chain = text[text.index('class="chain"') :]
