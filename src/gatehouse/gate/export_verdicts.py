@@ -7,13 +7,13 @@ nothing that was there when it began is missed, and nothing comes twice; what is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatehouse.gate.ports import Action, Database, Decision
 from gatehouse.malware.export.model import Exported
 from gatehouse.malware.export.osv import Malicious
-from gatehouse.malware.model import Finding
+from gatehouse.malware.model import Classification, Finding, Screened
 
 _PIECE = 200
 #: What takes a removal back.
@@ -26,12 +26,15 @@ class ExportVerdicts:
 
     database: Database
 
-    def screenings(self, *, since: datetime | None = None, shadow: bool = False) -> Iterator[Exported]:
+    def screenings(
+        self, *, since: datetime | None = None, shadow: bool = False, kind: Classification | None = None
+    ) -> Iterator[Exported]:
         """Every screening with its findings and verdicts.
 
         Args:
             since: only those that ended at that moment or after.
             shadow: whether those in the shadow come too, which alarmed nobody.
+            kind: only those with findings of that kind, and of their findings and verdicts only such.
         """
         last = 0
         if since is not None:
@@ -44,6 +47,9 @@ class ExportVerdicts:
                 return
             last = records[-1].id
             for record in records:
+                screened = record.screened if kind is None else _only_of(record.screened, kind)
+                if kind is not None and not screened.findings:
+                    continue
                 if (since is None or record.finished_at >= since) and (shadow or not record.shadow):
                     more = {
                         "screening": record.id,
@@ -54,7 +60,7 @@ class ExportVerdicts:
                         "engine_version": record.screened.engine_version,
                         "checks": [list(check) for check in record.screened.checks],
                     }
-                    yield Exported.of_screened(record.screened, more=more)
+                    yield Exported.of_screened(screened, more=more)
 
     def malicious(self, *, since: datetime | None = None) -> Iterator[Malicious]:
         """Every subject that a person removed as harmful, also if that was taken back.
@@ -75,6 +81,14 @@ class ExportVerdicts:
             for decisions, record in pieces:
                 if since is None or decisions[-1].at >= since:
                     yield _malicious(decisions, () if record is None else record.screened.findings)
+
+
+def _only_of(screened: Screened, kind: Classification) -> Screened:
+    return replace(
+        screened,
+        findings=tuple(finding for finding in screened.findings if finding.classification is kind),
+        verdicts=tuple(verdict for verdict in screened.verdicts if verdict.classification is kind),
+    )
 
 
 def _malicious(decisions: list[Decision], findings: tuple[Finding, ...]) -> Malicious:

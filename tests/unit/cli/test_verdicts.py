@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from gatehouse.cli import main
 from gatehouse.gate.ports import Action, Decision
+from gatehouse.malware.model import Classification, Tier
 from gatehouse.malware.verdict import conclude
 from gatehouse.settings import load
 from gatehouse.wiring import build
@@ -55,7 +57,22 @@ def test_older_things_are_left_out(home: Path, form: str, since: str, lines: int
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, lines)
 
 
-@pytest.mark.parametrize("words", [("--since", "yesterday"), ("--format", "xml")])
+def test_findings_of_one_kind_come_alone(home: Path) -> None:
+    spam = replace(finding_of("sold", message="It sells."), classification=Classification.SPAM)
+    checks = [check_of(), replace(check_of(name="sold", ceiling=Tier.RANK), classification=Classification.SPAM)]
+    gatehouse = build(load({"GATEHOUSE_HOME": str(home)}).settings)
+    with gatehouse.database.write() as transaction:
+        both = conclude(FILE, findings=[finding_of(), spam], ran=checks)
+        transaction.screening.add(both, trigger="upload", attempt=1, started_at=NOW, finished_at=NOW)
+    gatehouse.close()
+    (line,) = run(home, "verdicts", "export", "--kind", "spam").stdout.splitlines()
+    assert [finding["check"] for finding in json.loads(line)["findings"]] == ["sold"]
+    assert [verdict["check"] for verdict in json.loads(line)["verdicts"]] == ["sold"]
+    log = json.loads(run(home, "verdicts", "export", "--format", "sarif", "--kind", "spam").stdout)
+    assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["sold"]
+
+
+@pytest.mark.parametrize("words", [("--kind", "ham"), ("--since", "yesterday"), ("--format", "xml")])
 def test_misuse_exits_2(home: Path, words: tuple[str, ...]) -> None:
     assert run(home, "verdicts", "export", *words).exit_code == 2
 
