@@ -12,4 +12,4 @@ PAGE = Path(__file__).parents[2] / "docs/how-to/measure-detection.md"
 
 def test_the_page_on_measuring_works_as_it_is_written(tmp_path: Path) -> None:
     make_samples(tmp_path)
-    check(walk(PAGE, Reader(folder=tmp_path, environment=environment(tmp_path))), at_least=8)
+    check(walk(PAGE, Reader(folder=tmp_path, environment=environment(tmp_path))), at_least=9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,19 +18,19 @@ from gatehouse.core.errors import CallerError
 from gatehouse.gate.ports import Screener
 from gatehouse.gate.replay.corpus import Corpus
 from gatehouse.gate.replay.story import replay as run
+from gatehouse.malware.evaluation.again import weighed_again
 from gatehouse.malware.evaluation.measure import changes, figures
 from gatehouse.malware.evaluation.model import Result, Split, one_a_group
 from gatehouse.malware.evaluation.record import Record, from_json, to_json
 from gatehouse.malware.evaluation.tables import markdown
 from gatehouse.malware.lifecycle import Plan
 from gatehouse.malware.model import ENGINE_VERSION
+from gatehouse.settings import Settings
 from gatehouse.wiring import build_plan, build_screener, load_checks
 
 
 @click.command()
-@click.option(
-    "--corpus", "folders", type=FOLDER, multiple=True, required=True, help="A folder with a corpus.toml."
-)
+@click.option("--corpus", "folders", type=FOLDER, multiple=True, help="A folder with a corpus.toml.")
 @click.option(
     "--split",
     type=click.Choice([split.value for split in Split]),
@@ -38,10 +39,16 @@ from gatehouse.wiring import build_plan, build_screener, load_checks
     help="Which groups: the fixed quarter that is held back is read for a recorded run alone.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many archives at once. Without: one for each core.")
+@click.option("--record", "kept", type=FOLDER, help="Keep the run here, and compare with the one before.")
 @click.option(
-    "--record", "kept", type=FOLDER, help="Keep the run in this folder; compare with the one before there."
+    "--weigh-again",
+    "recorded",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead of a corpus: a record, whose findings are weighed by the weights and the budget of now.",
 )
-def replay(folders: tuple[Path, ...], split: str, jobs: int | None, kept: Path | None) -> None:
+def replay(
+    folders: tuple[Path, ...], split: str, jobs: int | None, kept: Path | None, recorded: Path | None
+) -> None:
     """Run all checks over labelled archives: what is caught, what is flagged for nothing, and what it costs.
 
     Malicious archives are read from git objects into memory and screened in isolated children; none is written
@@ -49,32 +56,56 @@ def replay(folders: tuple[Path, ...], split: str, jobs: int | None, kept: Path |
 
     Example: gatehouse checks replay --corpus corpus --record bench/detection
     """
+    if bool(folders) == bool(recorded):
+        raise click.UsageError("Give --corpus, or --weigh-again with a record.")
     settings = settings_from_environment({"screening_slots": jobs or min(os.cpu_count() or 1, 64)})
+    if recorded is None:
+        record = _screened(folders, Split(split), settings)
+    else:
+        record = _weighed_again(from_json(recorded.read_bytes()), settings)
+    before = None if kept is None else _latest(kept, like=record)
+    table = markdown(
+        record,
+        figures(record.results),
+        changes=None if before is None else changes(before[1].results, record.results),
+        before="" if before is None else before[0],
+    )
+    if kept is not None:
+        _keep(kept, record, table)
+    click.echo(table, nl=False)
+
+
+def _screened(folders: Sequence[Path], split: Split, settings: Settings) -> Record:
     registry = load_checks(settings)
     plan = build_plan(settings, registry)
     with ExitStack() as opened:
         corpora = [opened.enter_context(Corpus.open(folder)) for folder in folders]
         screener = opened.enter_context(build_screener(settings))
         screener.start()
-        results = tuple(_run(corpora, Split(split), screener, plan, settings.screening_slots))
-    record = Record(
+        results = tuple(_run(corpora, split, screener, plan, settings.screening_slots))
+    return Record(
         at=datetime.now(UTC),
         corpus="+".join(corpus.name for corpus in corpora),
-        split=Split(split),
+        split=split,
         engine=ENGINE_VERSION,
         checks={check.name: check.version for check in registry.all()},
         results=results,
     )
-    before = None if kept is None else _latest(kept, like=record)
-    table = markdown(
+
+
+def _weighed_again(record: Record, settings: Settings) -> Record:
+    checks = {
+        check.name: check
+        for check in load_checks(settings).all()
+        if record.checks.get(check.name) == check.version
+    }
+    model = build_plan(settings, load_checks(settings)).model
+    return replace(
         record,
-        figures(results),
-        changes=None if before is None else changes(before[1].results, results),
-        before="" if before is None else before[0],
+        at=datetime.now(UTC),
+        checks={name: check.version for name, check in checks.items()},
+        results=tuple(weighed_again(result, checks, model) for result in record.results),
     )
-    if kept is not None:
-        _keep(kept, record, table)
-    click.echo(table, nl=False)
 
 
 def _run(corpora: Sequence[Corpus], split: Split, screener: Screener, plan: Plan, slots: int) -> Iterator[Result]:
