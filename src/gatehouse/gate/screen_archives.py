@@ -128,6 +128,7 @@ def screen_archive(
         not_examined=tuple(item for each in report.screened for item in each.not_examined),
         incomplete_reason=report.incomplete_reason,
         seconds=time.monotonic() - began,
+        fingerprint=report.fingerprint,
         summary=report.summary if with_summary else None,
         difference=new,
     )
