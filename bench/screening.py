@@ -16,6 +16,7 @@ children. A command's start-up is part of it and is also shown alone, since a se
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -38,6 +39,7 @@ from gatehouse.malware.facts import modules, parsing
 from gatehouse.malware.job import Job
 from gatehouse.malware.model import Kind, Subject
 from gatehouse.malware.registry import Registry
+from gatehouse.malware.warming import warm_up
 from gatehouse.malware.wire import report_from_bytes, report_to_bytes
 
 PHASES = ("unpack", "parse", "facts", "checks", "other")
@@ -128,6 +130,9 @@ def _arguments() -> argparse.Namespace:
 
 def _report(archives: Sequence[Path], arguments: argparse.Namespace) -> None:
     registry = Registry.load()
+    warm_up(registry)
+    gc.collect()
+    gc.freeze()
     ours = [in_a_fork(partial(screened, path, registry)) for path in archives]
     peers = {peer: screening_peers.measure(peer, archives) for peer in arguments.peers}
     if arguments.json:

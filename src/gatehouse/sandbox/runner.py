@@ -18,6 +18,7 @@ import gatehouse.malware
 from gatehouse.malware import service
 from gatehouse.malware.job import Job, Report
 from gatehouse.malware.registry import Registry
+from gatehouse.malware.warming import warm_up
 from gatehouse.sandbox.child import Run
 
 #: Parts of the standard library that others import late, inside a function.
@@ -58,6 +59,7 @@ def prepare(*packs: str) -> Run:
     """
     import_everything()
     registry = Registry.load(packs)
+    warm_up(registry)
 
     def run(job: Job, stream: BinaryIO, out_of_time: Callable[[], bool]) -> Report:
         return service.run(job, stream, registry, out_of_time=out_of_time, cpu=time.process_time)
