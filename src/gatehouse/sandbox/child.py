@@ -7,6 +7,7 @@ result pipe, and the null device where programs expect their three streams. It n
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import time
@@ -93,6 +94,7 @@ def run_child(
     """
     code = Exit.UNCONFINED
     try:
+        gc.disable()  # a collection would copy the pages that are shared with the zygote
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
