@@ -5,12 +5,13 @@ loaded, as the zygote does it. CPU is that fork's own (user and system), memory 
 millions of bytes of the archive as it is uploaded, compressed. Phases: `unpack` reads the archive, `parse` makes
 syntax trees, `facts` is the rest of the facts, `checks` what the checks do beside, `other` verdicts and the wire.
 
-    .venv/bin/python -m bench.screening FOLDER [--with guarddog] [--with hexora] [--json]
+    .venv/bin/python -m bench.screening FOLDER [--sample 60] [--with guarddog] [--with hexora] [--json]
     .venv/bin/python -m bench.screening --large          a generated wheel of 100 MB with 50,000 files
     .venv/bin/python -m bench.screening --install-peers  GuardDog and hexora, each in an environment of its own
 
-A peer reads the same archives, one after another, each by its own command; its CPU is that of the command and its
-children. A command's start-up is part of it and is also shown alone, since a service would not pay it each time.
+`--sample` takes those archives of the folder whose names have the smallest SHA-256. A peer reads the same archives,
+one after another, each by its own command; its CPU is that of the command and its children. A command's start-up
+is part of it and is also shown alone, since a service would not pay it each time.
 """
 
 from __future__ import annotations
@@ -112,12 +113,15 @@ def main() -> None:
             _report(archives, arguments)
         return
     archives = sorted(path for path in arguments.folder.iterdir() if path.name.endswith((".whl", ".tar.gz")))
+    if arguments.sample is not None:
+        archives = sorted(sorted(archives, key=lambda path: sha256_hex(path.name.encode()))[: arguments.sample])
     _report(archives, arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.screening")
     parser.add_argument("folder", type=Path, nargs="?", help="with wheels and sdists in it")
+    parser.add_argument("--sample", type=int, help="only so many archives of the folder")
     parser.add_argument("--with", dest="peers", action="append", default=[], choices=screening_peers.PEERS)
     parser.add_argument("--install-peers", action="store_true")
     parser.add_argument("--large", action="store_true", help="one generated wheel instead of a folder")

@@ -1,7 +1,7 @@
 """GuardDog and hexora beside the bench: installed each in its own environment, run as their users run them.
 
-They are fetched from whatever registry pip is configured for; no address stands here. hexora knows a wheel only by
-the suffix of a zip, so it is given a link of that name.
+They are fetched from whatever registry pip is configured for; no address stands here. Each is given a copy of the
+archive in a folder of its own: hexora follows no links, and knows a wheel only by the suffix of a zip.
 """
 
 from __future__ import annotations
@@ -53,12 +53,11 @@ def measure(peer: str, archives: Sequence[Path]) -> dict[str, Any]:
         cpu: dict[str, float] = {}
         failed = 0
         for archive in archives:
-            path = archive.resolve()
-            if peer == "hexora" and archive.suffix == ".whl":
-                path = Path(scratch) / f"{archive.name}.zip"
-                path.symlink_to(archive.resolve())
+            suffix = ".zip" if peer == "hexora" and archive.suffix == ".whl" else ""
+            path = Path(shutil.copyfile(archive, Path(scratch) / f"{archive.name}{suffix}"))
             cpu[archive.name], fine = _cpu_of([str(command), *PEERS[peer][1], str(path)], scratch)
             failed += not fine
+            path.unlink()
     return {"version": _version(peer), "start": start, "cpu": cpu, "failed": failed}
 
 
