@@ -9,7 +9,7 @@ syntax trees, `facts` is the rest of the facts, `checks` what the checks do besi
     .venv/bin/python -m bench.screening --large          a generated wheel of 100 MB with 50,000 files
     .venv/bin/python -m bench.screening --install-peers  GuardDog and hexora, each in an environment of its own
 
-`--sample` takes those archives of the folder whose names have the smallest SHA-256. A peer reads the same archives,
+`--sample` takes the archives of the folder whose names have the smallest SHA-256. A peer reads the same archives,
 one after another, each by its own command; its CPU is that of the command and its children. A command's start-up
 is part of it and is also shown alone, since a service would not pay it each time.
 """
