@@ -68,6 +68,7 @@ class Judge:
     def __init__(self) -> None:
         self.says: dict[str, Tier | str] = {}
         self.summaries: dict[str, ReleaseSummary] = {}
+        self.fingerprints: dict[str, tuple[int, ...]] = {}
         self.jobs: list[Job] = []
 
     def screen(self, job: Job, archive: Path) -> Report:
@@ -77,6 +78,7 @@ class Judge:
         return Report(
             screened=tuple(_screened(subject, self._word(subject)) for subject in job.subjects),
             summary=self.summaries.get(job.subject.filename or ""),
+            fingerprint=self.fingerprints.get(job.subject.filename or "", ()),
         )
 
     def _word(self, subject: Subject) -> Tier | str:

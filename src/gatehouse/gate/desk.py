@@ -20,6 +20,7 @@ from gatehouse.gate.ports import (
     AuditEntry,
     Database,
     Decision,
+    NearCopies,
     ScreeningRecord,
     Transaction,
     Waiting,
@@ -79,7 +80,8 @@ class Dossier:
     """All that is known of a subject.
 
     `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now;
-    `standing` is what a decision sends back, to prove that it was about these files in these states.
+    `near_copies` counts other files of nearly the same code; `standing` is what a decision sends back, to prove
+    that it was about these files in these states.
     """
 
     known: Known
@@ -92,6 +94,7 @@ class Dossier:
     belongs_to: tuple[Known, ...]
     actions: tuple[Action, ...]
     standing: str
+    near_copies: NearCopies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,6 +188,7 @@ class Desk:
                 for file in files[:MAX_FILES]
             )
             above = tuple(_known(transaction, each) for each in _above(subject))
+            near_copies = transaction.fingerprints.near_copies(subject)
         possible = possible_actions([file.state for file in files])
         return Dossier(
             known=Known(subject=subject, id=subject_id),
@@ -197,6 +201,7 @@ class Desk:
             belongs_to=tuple(known for known in above if known.id is not None),
             actions=tuple(action for action in Action if action in possible),
             standing=standing_of(files),
+            near_copies=near_copies,
         )
 
     def decisions(self, *, limit: int = 2 * PAGE) -> tuple[Decided, ...]:

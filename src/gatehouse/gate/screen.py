@@ -34,6 +34,7 @@ from gatehouse.malware.job import Job, Report, incomplete
 from gatehouse.malware.lifecycle import limited
 from gatehouse.malware.model import Outcome, Tier
 from gatehouse.malware.sender import MAX_PROJECTS, Sender
+from gatehouse.malware.verdict import like_removed
 from gatehouse.malware.views import FileSummary
 
 log = structlog.get_logger(__name__)
@@ -130,6 +131,7 @@ class Screen:
             if not transaction.outbox.holds(message):
                 log.warning("another took up this screening; ours does not count", filename=file.filename)
                 return
+            report = _raised(transaction, report)
             for screened in report.screened:
                 transaction.screening.add(
                     screened,
@@ -140,6 +142,8 @@ class Screen:
                 )
             if report.summary is not None:
                 transaction.summaries.keep(report.screened[0].subject, report.summary, at=now)
+            if report.fingerprint:
+                transaction.fingerprints.keep(report.screened[0].subject, report.fingerprint)
             if again:
                 reason = str(report.incomplete_reason)
                 transaction.outbox.fail(message.id, reason, retry_at=now + _REST * message.attempts)
@@ -182,6 +186,15 @@ class Screen:
             log.warning("alert", **known, reason=report.incomplete_reason or _why(report))
         else:
             log.info("screened", **known)
+
+
+def _raised(transaction: Transaction, report: Report) -> Report:
+    """The report with the file on the queue at least, if it is a near-copy of one that a person removed."""
+    if not report.fingerprint:
+        return report
+    first, *rest = report.screened
+    copies = transaction.fingerprints.near_copies(first.subject, report.fingerprint)
+    return replace(report, screened=(like_removed(first, removed=copies.removed), *rest))
 
 
 def _why(report: Report) -> str:

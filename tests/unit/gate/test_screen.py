@@ -26,6 +26,7 @@ from tests.support.house import HandClock, House, house
 from tests.support.tuf_client import Client
 from tests.support.waiting import wait_until
 
+COPY = "copied-1.0-py3-none-any.whl"
 WHEEL = "example-1.0-py3-none-any.whl"
 PATH = f"files/example/{WHEEL}"
 PAGE = "simple/example/index.v1.json"
@@ -98,6 +99,21 @@ def test_letting_through_publishes_and_signs_and_settles(home: House, tmp_path: 
         (entry, *_) = transaction.audit.recent(limit=5)
     assert (decision.actor, decision.action, decision.reason) == ("eve", Action.LET_THROUGH, "a false alarm")
     assert (entry.actor, entry.action) == ("eve", "decision:let-through")
+
+
+def test_a_near_copy_of_what_a_person_removed_waits_on_the_desk_and_is_not_held(home: House) -> None:
+    home.judge.says[WHEEL] = Tier.HOLD
+    home.judge.fingerprints |= {WHEEL: (1, 2), COPY: (3, 2)}
+    removed = home.wheel().file
+    home.work()
+    home.gatehouse.decide(actor="eve", subject=file_subject(removed), action=Action.REMOVE, reason="it steals")
+    copy = file_subject(home.wheel("copied").file)
+    home.work()
+    assert home.file(COPY).state is FileState.PUBLISHED
+    with home.gatehouse.database.read() as transaction:
+        (waiting,) = transaction.screening.waiting(limit=10)
+    assert (waiting.subject, waiting.tier, waiting.checks) == (copy, Tier.QUEUE, ("near-copy",))
+    assert waiting.message == "its code is nearly that of 1 file that people removed"
 
 
 def test_a_removal_takes_a_file_out_and_a_restoration_brings_it_back(home: House, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from gatehouse.gate.ports.checks import (
 )
 from gatehouse.gate.ports.database import Database, Transaction
 from gatehouse.gate.ports.encodings import Coding, Encoded, KeptEncodings
+from gatehouse.gate.ports.fingerprints import FingerprintStore, NearCopies
 from gatehouse.gate.ports.imports import ImportCounts, Imports, Spool, TargetImport
 from gatehouse.gate.ports.purging import Purger
 from gatehouse.gate.ports.sandbox import Screener
@@ -58,6 +59,7 @@ __all__ = [
     "DeadLetter",
     "Decision",
     "Encoded",
+    "FingerprintStore",
     "ImportCounts",
     "Imports",
     "IncomingBlob",
@@ -67,6 +69,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Message",
+    "NearCopies",
     "NewRun",
     "Outbox",
     "Piece",

@@ -8,6 +8,7 @@ from typing import Protocol
 from gatehouse.gate.ports.accounts import AccountStore
 from gatehouse.gate.ports.catalog import CatalogStore
 from gatehouse.gate.ports.checks import CheckStore, RunStore
+from gatehouse.gate.ports.fingerprints import FingerprintStore
 from gatehouse.gate.ports.imports import Imports
 from gatehouse.gate.ports.keeping import Keeping
 from gatehouse.gate.ports.screening import ScreeningStore
@@ -63,6 +64,11 @@ class Transaction(Protocol):
     @property
     def summaries(self) -> SummaryStore:
         """What later releases are compared with."""
+        ...
+
+    @property
+    def fingerprints(self) -> FingerprintStore:
+        """What ties files to their near-copies."""
         ...
 
     @property

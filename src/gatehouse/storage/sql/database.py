@@ -17,6 +17,7 @@ from gatehouse.storage.sql.audit import SqlAudit
 from gatehouse.storage.sql.catalog import SqlCatalog
 from gatehouse.storage.sql.checks import SqlChecks
 from gatehouse.storage.sql.engine import READ_ONLY, make_engine, translated
+from gatehouse.storage.sql.fingerprints import SqlFingerprints
 from gatehouse.storage.sql.imports import SqlImports
 from gatehouse.storage.sql.journal import SqlJournal
 from gatehouse.storage.sql.keeping import SqlKeeping
@@ -45,6 +46,7 @@ class SqlTransaction:
         self.outbox = SqlOutbox(connection)
         self.screening = SqlScreening(connection)
         self.summaries = SqlSummaries(connection)
+        self.fingerprints = SqlFingerprints(connection)
         self.checks = SqlChecks(connection, source=source)
         self.runs = SqlRuns(connection, source=source)
 

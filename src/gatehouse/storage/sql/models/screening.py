@@ -12,6 +12,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, fal
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gatehouse.storage.sql.models.base import NEVER_REUSED, Base, JsonList, RowId, one_of
+from gatehouse.storage.sql.types import BigInt
 
 #: In order, as the contract lists them.
 TIERS = ("none", "rank", "queue", "alert", "hold")
@@ -156,3 +157,13 @@ class FileSummaryRow(Base):
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
     summary: Mapped[bytes]
     screened_at: Mapped[datetime]
+
+
+class FingerprintRow(Base):
+    """A key of a file's fingerprint (`malware.fingerprints`): near-copies share one. It can be made again."""
+
+    __tablename__ = "fingerprints"
+    __table_args__ = (Index(None, "subject_id"),)
+
+    key: Mapped[int] = mapped_column(BigInt, primary_key=True, autoincrement=False)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), primary_key=True, autoincrement=False)
