@@ -426,7 +426,7 @@ def configured(package: Package, path: str) -> Package | None:
             **files,
             f"{top}setup.py": b"from setuptools import setup\n\nsetup()\n",
             f"{top}setup.cfg": config,
-            f"{top}own_version.py": f"VERSION = '1.0'\n{text}".encode(),
+            f"{top}own_version.py": f"VERSION = str(1.0)\n{text}".encode(),
         },
     )
 
@@ -434,7 +434,7 @@ def configured(package: Package, path: str) -> Package | None:
 def at_startup(package: Package, path: str) -> Package | None:
     """The program is a module of a wheel that a `.pth` line imports."""
     text = _text(package, path)
-    if text is None:
+    if text is None or path.endswith("setup.py"):
         return None
     stem = package.filename.split("-")[0].lower()
     info = f"{stem}-1.0.dist-info/"
