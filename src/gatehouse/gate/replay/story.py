@@ -49,7 +49,7 @@ def replay(
         def run(specimen: Specimen) -> Result:
             data = corpus.read(specimen)
             with memory_file(data) as path:
-                report = screener.screen(_job(specimen, data), path)
+                report = screener.screen(job_for_specimen(specimen, data), path)
             report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))
             return result_of(specimen, report)
 
@@ -74,7 +74,8 @@ def memory_file(data: bytes) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{descriptor}")
 
 
-def _job(specimen: Specimen, data: bytes) -> Job:
+def job_for_specimen(specimen: Specimen, data: bytes) -> Job:
+    """The job of a specimen, under a name that says what it is."""
     filename = read_as(specimen.name, data)
     try:
         return job_of(filename, sha256_hex(data), len(data))

@@ -1,0 +1,1 @@
+"""Measurements of what the checks find; records of replays stand beside them."""
