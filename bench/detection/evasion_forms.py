@@ -13,6 +13,7 @@ import bz2
 import io
 import keyword
 import tokenize
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -467,6 +468,25 @@ def second_wheel(package: Package, path: str) -> Package | None:
     return Package(filename=f"{stem}-1.0-1-py3-none-any.whl", files=files)
 
 
+def polyglot(package: Package, path: str) -> Package | None:
+    """The archive is another one too: a shell's program before a zip, a zip of something harmless behind a tar."""
+    del path
+    if package.is_wheel:
+        return replace(package, before=b"#!/bin/sh\nexit 0\n")
+    harmless = io.BytesIO()
+    with zipfile.ZipFile(harmless, "w") as archive:
+        archive.writestr(f"{package.top}setup.py", "from setuptools import setup\n\nsetup()\n")
+    return replace(package, behind=harmless.getvalue())
+
+
+def pretending(package: Package, path: str) -> Package | None:
+    """A line says that the text is in an encoding in which it reads otherwise."""
+    text = _text(package, path)
+    if text is None or not text.isascii() or "coding" in text[:200] or "+" not in text:
+        return None
+    return package.with_files({path: b"# -*- coding: utf-7 -*-\n" + text.replace("+", "+-").encode()})
+
+
 def _more() -> Iterator[tuple[str, Form]]:
     yield from (
         ("layers", layered),
@@ -492,6 +512,8 @@ def _more() -> Iterator[tuple[str, Form]]:
         ("build-backend", built),
         ("version-attribute", configured),
         ("pth", at_startup),
+        ("polyglot", polyglot),
+        ("coding-line", pretending),
         ("second-wheel", second_wheel),
     )
 

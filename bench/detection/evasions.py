@@ -6,9 +6,10 @@ Each is taken apart in memory, the members that its findings name are rewritten 
 reaches the queue. Forms that do not fit an archive are left out of its count. INCOMPLETE with a finding counts by
 the finding; INCOMPLETE without one has its own column, since such a file is never published unseen.
 
-    .venv/bin/python -m bench.detection.evasions CORPUS [--samples 120] [--only FORM] [--record FILE] [--missed]
+    .venv/bin/python -m bench.detection.evasions CORPUS [--samples 120] [--minutes M] [--only FORM] [--record FILE]
 
-Nothing is run, and nothing is written but names of forms and counts; `--missed` prints clusters that got away.
+Nothing is run, and nothing is written but names of forms and counts; what got away goes to the standard error, by
+cluster. With `--minutes` no further archive is begun after so long; the table says how many there were.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import sys
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.detection.evasion_forms import FORMS
@@ -59,7 +62,6 @@ class Row:
     tried: int = 0
     stays: int = 0
     incomplete: int = 0
-    missed: list[str] = field(default_factory=list)
 
 
 _REGISTRY: list[Registry] = []
@@ -179,8 +181,6 @@ def _count(row: Row, done: Try) -> None:
     row.tried += 1
     row.stays += done.stays
     row.incomplete += done.incomplete
-    if not done.stays:
-        row.missed.append(done.group)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,23 +190,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=120)
     parser.add_argument("--only", default="", help="one form alone")
     parser.add_argument("--record", type=Path, help="a file that the table is written to")
-    parser.add_argument("--missed", action="store_true", help="name the clusters that got away")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no further archive after so long"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args(arguments)
     rows: dict[str, Row] = defaultdict(Row)
     samples = 0
+    until = time.monotonic() + 60 * options.minutes
     with Corpus.open(options.corpus) as corpus, ProcessPoolExecutor(options.jobs) as pool:
         for done in _all_tries(corpus, pool, options.only, options.jobs):
-            if samples == options.samples:
+            if samples == options.samples or time.monotonic() > until:
                 break
             samples += bool(done)
             for each in done:
                 _count(rows[each.form], each)
+                if not each.stays:
+                    print(samples, each.group, each.form, file=sys.stderr, flush=True)
     tables = table(rows, samples)
     print(tables)
-    if options.missed:
-        for name, row in rows.items():
-            print(name, *row.missed)
     if options.record:
         options.record.write_text(tables, encoding="utf-8")
     return 0

@@ -16,10 +16,15 @@ _MTIME = 1_700_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """A distribution: its filename, and the contents of its files by the path in the archive."""
+    """A distribution: its filename, and the contents of its files by the path in the archive.
+
+    `before` and `behind` are bytes around the archive itself.
+    """
 
     filename: str
     files: dict[str, bytes]
+    before: bytes = b""
+    behind: bytes = b""
 
     @property
     def is_wheel(self) -> bool:
@@ -64,8 +69,10 @@ def unpacked(filename: str, data: bytes) -> Package:
 
 def packed(package: Package) -> bytes:
     """The archive of a package; a wheel's RECORD is written anew."""
-    if package.is_wheel:
-        return _wheel(package)
+    return package.before + (_wheel(package) if package.is_wheel else _sdist(package)) + package.behind
+
+
+def _sdist(package: Package) -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path, content in package.files.items():

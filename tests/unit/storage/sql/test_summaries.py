@@ -93,7 +93,7 @@ def test_a_file_is_cleared_by_a_screening_that_ended_low(
     database: SqlDatabase, tier: Tier, outcome: Outcome, *, stands: bool
 ) -> None:
     screen(database, tier=tier, outcome=outcome)
-    expected = [Cleared(subject=FILE, summary=SUMMARY, judged=False)] if stands else []
+    expected = [Cleared(subject=FILE, judged=False)] if stands else []
     assert cleared(database) == expected
 
 
