@@ -5,7 +5,7 @@ release of each is given one documented shape (`hijack_shapes`), and is screened
 and then with the release before it for comparison. *Queue* and *alert* are the tiers reached. The genuine releases
 themselves are screened the same two ways: what the difference alone puts on the desk there is a false alarm.
 
-    .venv/bin/python -m bench.detection.hijacks PAIRS [--projects 24] [--record FOLDER]
+    .venv/bin/python -m bench.detection.hijacks PAIRS [--projects 24] [--only SHAPE] [--record FILE]
 
 PAIRS holds `before/PROJECT/` and `after/PROJECT/`, each with a wheel, an sdist or both of one release. Which
 projects a shape is planted into is told by a hash. Shapes that do not fit a package are left out of its count. A
@@ -177,11 +177,11 @@ def genuine(projects: Iterable[Project], screen: Screening) -> tuple[Row, list[s
     return row, alarms
 
 
-def planted(projects: Sequence[Project], screen: Screening, *, each: int) -> dict[str, Row]:
-    """Every shape in as many projects as were asked for."""
+def planted(projects: Sequence[Project], screen: Screening, shapes: Sequence[str], *, each: int) -> dict[str, Row]:
+    """Each shape in as many projects as were asked for."""
     rows: dict[str, Row] = {}
-    for name, shape in SHAPES.items():
-        row = rows[name] = Row()
+    for name in shapes:
+        row, shape = rows.setdefault(name, Row()), SHAPES[name]
         for project in _drawn(projects, name):
             hijacked = next(
                 (found for found in (shape(unpacked(*file)) for file in _turned(project, name)) if found), None
@@ -193,7 +193,7 @@ def planted(projects: Sequence[Project], screen: Screening, *, each: int) -> dic
                     screen(hijacked.filename, data, previous=screen.summary(project.before)),
                 )
         _tell(name)
-    for name in SECOND_WHEEL:
+    for name in (name for name in SECOND_WHEEL if name in shapes):
         row = rows[f"second wheel: {name}"] = Row()
         for project in _drawn(projects, name):
             wheel = next((file for file in project.after.items() if file[0].endswith(".whl")), None)
@@ -287,12 +287,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--projects", type=int, default=24, help="how many each shape is planted into")
+    parser.add_argument("--only", action="append", help="a shape alone, and no genuine release; may be repeated")
     parser.add_argument("--record", type=Path, help="a file that the tables are written to")
     options = parser.parse_args(arguments)
     projects = projects_in(options.pairs)
     screen = Screening()
-    row, alarms = genuine(projects, screen)
-    tables = table(planted(projects, screen, each=options.projects), row, alarms, len(projects))
+    row, alarms = (Row(), []) if options.only else genuine(projects, screen)
+    shapes = [name for name in SHAPES if not options.only or name in options.only]
+    tables = table(planted(projects, screen, shapes, each=options.projects), row, alarms, len(projects))
     print(tables)
     if options.record:
         options.record.write_text(tables, encoding="utf-8")
