@@ -26,6 +26,7 @@ _PLACE = re.compile(
     r"(?P<begin><!-- table: (?P<name>[a-z-]+), written by make docs -->\n).*?(?P<end><!-- end of table -->)",
     re.DOTALL,
 )
+_ADRS = Path(__file__).parents[1] / "docs" / "adr"
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
@@ -140,7 +141,19 @@ def mutations() -> str:
     )
 
 
+def adrs() -> str:
+    """The decisions, from the first lines of their pages."""
+    rows = []
+    for page in sorted(_ADRS.glob("[0-9]*.md")):
+        title, _, status = page.read_text(encoding="utf-8").split("\n", 3)[:3]
+        number, _, decision = title.removeprefix("# ").partition(". ")
+        if number.isdigit():
+            rows.append([number, f"[{decision}]({page.name})", status.partition(" \N{MIDDLE DOT} ")[0].removeprefix("Status: ")])
+    return _table(["number", "decision", "status"], rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "adrs": adrs,
     "mutations": mutations,
     "decisions": decisions,
     "tiers": tiers,
@@ -151,6 +164,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 }
 #: The pages that hold tables.
 PAGES = (
+    "docs/adr/README.md",
     "docs/how-to/settle-a-verdict.md",
     "docs/how-to/write-a-check.md",
     "docs/explanation/what-screening-promises.md",
