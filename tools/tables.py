@@ -145,10 +145,11 @@ def adrs() -> str:
     """The decisions, from the first lines of their pages."""
     rows = []
     for page in sorted(_ADRS.glob("[0-9]*.md")):
-        title, _, status = page.read_text(encoding="utf-8").split("\n", 3)[:3]
+        title, _, standing = page.read_text(encoding="utf-8").split("\n", 3)[:3]
         number, _, decision = title.removeprefix("# ").partition(". ")
-        if number.isdigit():
-            rows.append([number, f"[{decision}]({page.name})", status.partition(" \N{MIDDLE DOT} ")[0].removeprefix("Status: ")])
+        status = standing.removeprefix("Status: ").partition(" ")[0]
+        if page != _ADRS / "0000-template.md":
+            rows.append([number, f"[{decision}]({page.name})", status])
     return _table(["number", "decision", "status"], rows)
 
 
