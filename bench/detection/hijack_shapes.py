@@ -352,7 +352,9 @@ def _required(package: Package, requirement: str) -> Package | None:
     if text is None:
         return None
     head, blank, body = text.partition("\n\n")
-    return package.with_files({path: f"{head}\nRequires-Dist: {requirement}{blank}{body}".encode()})
+    return package.with_files(
+        {path: f"{head.rstrip()}\nRequires-Dist: {requirement}{blank or chr(10)}{body}".encode()}
+    )
 
 
 #: All shapes by name, in the order of the table.
