@@ -25,7 +25,7 @@ def train(records: tuple[Path, ...], output: Path) -> None:
     RECORDS are files that `gatehouse checks replay --record` wrote. The same records give the same weights. The
     file is for people to review; a process that runs goes on with what it has loaded.
 
-    Example: gatehouse checks train bench/detection/20261130-2030-open.json --output weights.toml
+    Example: gatehouse checks train bench/detection/20261130-2039-open.json --output weights.toml
     """
     runs = [from_json(path.read_bytes()) for path in records]
     learned = learn(
