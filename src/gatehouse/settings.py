@@ -170,7 +170,8 @@ class Settings(BaseModel):
     check_alarms_a_day: int = Field(
         default=100,
         ge=1,
-        description="How many subjects one check may bring to the queue within a day before it loses a tier.",
+        description="How many subjects one check may bring to the queue within a day before it loses a tier. "
+        "Of one account no more than a tenth of them count, and none that people removed.",
     )
     uploads_a_day: int = Field(
         default=20_000,

@@ -24,7 +24,7 @@ from gatehouse.core.errors import CallerError, Conflict, NotFound
 from gatehouse.gate.ports import AuditEntry, Database, NewRun, Run, RunKind, RunState, Transaction
 from gatehouse.gate.runs import begin
 from gatehouse.malware.check import Check
-from gatehouse.malware.ledger import DAY, Bounds, leaves_bounds, tally
+from gatehouse.malware.ledger import DAY, Bounds, leaves_bounds, rush, tally
 from gatehouse.malware.lifecycle import (
     SYSTEM,
     Plan,
@@ -294,7 +294,7 @@ class Lifecycle:
         alarms = transaction.checks.alarms(
             planned.check, planned.version, shadow=False, since=last.at, limit=MAX_ALARMS
         )
-        recent = sum(alarm.at > now - DAY and not alarm.swept for alarm in alarms)
+        recent = rush(alarms, after=now - DAY, bounds=self.bounds)
         ledger = tally(alarms, since=last.at, until=now)
         return leaves_bounds(last.standing, ledger, last_day=recent, bounds=self.bounds)
 

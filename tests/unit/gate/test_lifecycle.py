@@ -320,6 +320,11 @@ def alarm(home: Lives, number: int, action: Action | None = None) -> str:
     return filename
 
 
+def alarm_of_another(home: Lives, number: int, action: Action | None = None) -> str:
+    home.house.account = f"account{number}"
+    return alarm(home, number, action)
+
+
 def test_a_check_that_people_find_wrong_loses_one_tier_and_is_shown(home: Lives) -> None:
     home.sync()
     for number in range(4):
@@ -391,15 +396,28 @@ def test_too_many_alarms_in_a_day_cost_a_tier_before_anybody_has_decided(tmp_pat
     with lives(tmp_path / "home", file_check(), OTHER, bounds=bounds) as home:
         home.sync()
         for number in range(3):
-            alarm(home, number)
+            alarm_of_another(home, number)
         assert home.lifecycle.judge() == []
         home.clock.advance(timedelta(days=2))
-        alarm(home, 3)
+        alarm_of_another(home, 3)
         assert home.lifecycle.judge() == []
         for number in range(4, 7):
-            alarm(home, number)
+            alarm_of_another(home, number)
         (change,) = home.lifecycle.judge()
         assert "4 alarms within a day; 3 are allowed" in change.reason
+
+
+def test_nobody_alone_brings_a_check_down_nor_do_alarms_that_were_right(tmp_path: Path) -> None:
+    with lives(tmp_path / "home", file_check(), OTHER, bounds=Bounds(alarms_a_day=2)) as home:
+        home.sync()
+        for number in range(6):
+            alarm(home, number)
+        for number in range(6, 12):
+            alarm_of_another(home, number, Action.REMOVE)
+        alarm_of_another(home, 12)
+        assert home.lifecycle.judge() == []
+        alarm_of_another(home, 13)
+        assert ["3 alarms within a day" in change.reason for change in home.lifecycle.judge()] == [True]
 
 
 def test_a_demotion_is_told_to_whoever_counts_them(home: Lives) -> None:

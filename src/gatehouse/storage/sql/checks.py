@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from gatehouse.core.errors import Conflict
 from gatehouse.gate.ports.checks import Costs, CostShare, TimetableRun
@@ -18,7 +18,17 @@ from gatehouse.malware.ledger import Alarm, Truth
 from gatehouse.malware.lifecycle import Standing, State, StateChange
 from gatehouse.malware.model import Outcome, Tier
 from gatehouse.storage.sql.histories import histories_since
-from gatehouse.storage.sql.models import CheckChangeRow, CheckTimetableRow, DecisionRow, ScreeningRow, VerdictRow
+from gatehouse.storage.sql.models import (
+    CheckChangeRow,
+    CheckTimetableRow,
+    DecisionRow,
+    FileRow,
+    ProjectRow,
+    ScreeningRow,
+    SourceRow,
+    SubjectRow,
+    VerdictRow,
+)
 from gatehouse.storage.sql.statements import insert, pieces
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -104,6 +114,7 @@ class SqlChecks:
             by_subject[row.subject_id].append(row)
         settled = self._settled(by_subject)
         shared = self._shared(by_subject, check)
+        senders = self._senders(by_subject)
         return [
             Alarm(
                 subject=subject,
@@ -113,6 +124,7 @@ class SqlChecks:
                 settled_at=settled[subject][1] if subject in settled else None,
                 alone=subject not in shared,
                 swept=all(row.run_id is not None for row in rows),
+                sender=senders.get(subject, ""),
             )
             for subject, rows in by_subject.items()
         ]
@@ -127,6 +139,21 @@ class SqlChecks:
             )
             # In the order in which they were taken, so that the last one stands.
             found |= {row.subject_id: (TRUTHS[Action(row.action)], row.at) for row in rows}
+        return found
+
+    def _senders(self, subjects: Iterable[int]) -> dict[int, str]:
+        """Who uploaded a file, or one of the files of a release's or project's project."""
+        found: dict[int, str] = {}
+        for piece in pieces(sorted(subjects)):
+            rows = self._connection.execute(
+                select(SubjectRow.id, func.min(FileRow.uploader).label("uploader"))
+                .join(SourceRow, SourceRow.name == SubjectRow.source)
+                .join(ProjectRow, and_(ProjectRow.source_id == SourceRow.id, ProjectRow.name == SubjectRow.name))
+                .join(FileRow, FileRow.project_id == ProjectRow.id)
+                .where(SubjectRow.id.in_(piece), SubjectRow.filename.in_(["", FileRow.filename]))
+                .group_by(SubjectRow.id)
+            )
+            found |= {row.id: row.uploader for row in rows}
         return found
 
     def _shared(self, subjects: Iterable[int], check: str) -> set[int]:
