@@ -13,28 +13,29 @@ import bz2
 import io
 import keyword
 import tokenize
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
-from bench.detection.repacking import Package
+from bench.detection.evasion_places import (
+    at_startup,
+    built,
+    configured,
+    in_a_data_file,
+    polyglot,
+    pretending,
+    second_wheel,
+)
+from bench.detection.repacking import Package, source_of
 
 from gatehouse.malware.mutations import MUTATIONS, Mutation
 from gatehouse.malware.pages import Example
 
 Form = Callable[[Package, str], Package | None]
 
-#: What keeps a build going is not rewritten into another place.
-_BUILD = frozenset({"setup.py"})
 _PADDING = 8 * 1024**2 + 500_000
 _DECOYS = 60
 _LAYERS = 3
 _KEY = 87
-
-
-def _text(package: Package, path: str) -> str | None:
-    return package.text(path) if path.endswith((".py", ".pyw")) else None
 
 
 def _tree(text: str) -> ast.Module | None:
@@ -77,7 +78,7 @@ def of_mutation(mutation: Mutation) -> Form:
 
 def layered(package: Package, path: str) -> Package | None:
     """The module is text in three layers of compression and base64, each of which runs the next."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     for _ in range(_LAYERS):
@@ -88,7 +89,7 @@ def layered(package: Package, path: str) -> Package | None:
 
 def ciphered(package: Package, path: str) -> Package | None:
     """The module is bytes under an exclusive or, put together in parts, and run."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     data = bytes(byte ^ _KEY for byte in bz2.compress(text.encode())).hex()
@@ -104,28 +105,13 @@ exec(compile(bz2.decompress(bytes(b ^ key for b in whole)).decode(), "part", "ex
 
 def in_a_literal(package: Package, path: str) -> Package | None:
     """The module is one text, turned around, that is run."""
-    text = _text(package, path)
+    text = source_of(package, path)
     return None if text is None else package.with_files({path: f"exec({text[::-1]!r}[::-1])\n".encode()})
-
-
-def in_a_data_file(package: Package, path: str) -> Package | None:
-    """The module is base64 in a file beside it, which it reads and runs."""
-    text = _text(package, path)
-    if text is None:
-        return None
-    folder = path.rpartition("/")[0]
-    data = f"{folder}/defaults.dat" if folder else "defaults.dat"
-    code = """import base64
-import os
-with open(os.path.join(os.path.dirname(__file__), "defaults.dat"), "rb") as source:
-    exec(base64.b64decode(source.read()))
-"""
-    return package.with_files({path: code.encode(), data: base64.b64encode(text.encode())})
 
 
 def too_long(package: Package, path: str) -> Package | None:
     """Megabytes of comments push the module over the limit of what is read of one member."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     line = b"# " + b"".join(f"{number:06d} ".encode() for number in range(20))
@@ -135,7 +121,7 @@ def too_long(package: Package, path: str) -> Package | None:
 
 def long_lines(package: Package, path: str) -> Package | None:
     """A table of thirty thousand numbers stands before the program, in one line."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     table = "TABLE = [" + ", ".join(str(number) for number in range(30_000)) + "]\n"
@@ -144,7 +130,7 @@ def long_lines(package: Package, path: str) -> Package | None:
 
 def deep(package: Package, path: str) -> Package | None:
     """An expression that nests deeper than parsers go stands behind the program."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     return package.with_files(
@@ -162,7 +148,7 @@ def decoys(package: Package, path: str) -> Package | None:
 
 def quoted(package: Package, path: str) -> Package | None:
     """Texts and comments that look like the ends of others stand around the program."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     head = (
@@ -173,7 +159,7 @@ def quoted(package: Package, path: str) -> Package | None:
 
 def newest(package: Package, path: str) -> Package | None:
     """Syntax of a Python that is newer than the one that reads it follows."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     more = """type Names[T] = list[T]
@@ -190,7 +176,7 @@ def named[T](value: T) -> T:
 
 def newest_first(package: Package, path: str) -> Package | None:
     """The same syntax stands before the program."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None or text.lstrip().startswith(("from __future__", '"""', "'''", "#!")):
         return None
     return package.with_files({path: f'type Names[T] = list[T]\nNAME = t"{{__name__}}"\n{text}'.encode()})
@@ -198,7 +184,7 @@ def newest_first(package: Package, path: str) -> Package | None:
 
 def oldest(package: Package, path: str) -> Package | None:
     """Statements of Python 2 stand around the program."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None or "f'" in text or 'f"' in text or "async " in text:
         return None
     return package.with_files({path: f"{text}\nprint 'done'\nexec 'x = 1' in {{}}\nprint >>None, `x`\n".encode()})
@@ -224,7 +210,7 @@ class _Indirect(ast.NodeTransformer):
 
 def indirect(package: Package, path: str) -> Package | None:
     """Functions and methods are asked for by names that are turned around or put together."""
-    text = _text(package, path)
+    text = source_of(package, path)
     tree = None if text is None else _tree(text)
     if tree is None:
         return None
@@ -237,7 +223,7 @@ def indirect(package: Package, path: str) -> Package | None:
 
 def by_globals(package: Package, path: str) -> Package | None:
     """Modules come from `__import__` and are used through `globals()`."""
-    text = _text(package, path)
+    text = source_of(package, path)
     tree = None if text is None else _tree(text)
     if tree is None:
         return None
@@ -272,7 +258,7 @@ def _letters(name: str) -> str:
 
 def other_letters(package: Package, path: str) -> Package | None:
     """Every name is written in letters that Python reads as the plain ones."""
-    text = _text(package, path)
+    text = source_of(package, path)
     if text is None:
         return None
     try:
@@ -293,7 +279,7 @@ def other_letters(package: Package, path: str) -> Package | None:
 
 def _rewritten(package: Package, path: str, make: Callable[[str], str | None]) -> Package | None:
     """The module with each text rewritten by an expression in source."""
-    text = _text(package, path)
+    text = source_of(package, path)
     tree = None if text is None else _tree(text)
     if tree is None:
         return None
@@ -366,7 +352,7 @@ def replaced(package: Package, path: str) -> Package | None:
 
 def threaded(package: Package, path: str) -> Package | None:
     """The program is a method of a class, run by a thread that its making starts."""
-    text = _text(package, path)
+    text = source_of(package, path)
     tree = None if text is None else _tree(text)
     if tree is None or any(
         isinstance(node, (ast.ImportFrom,)) and node.module == "__future__" for node in tree.body
@@ -391,100 +377,6 @@ class Worker:
 Worker()
 """
     return package.with_files({path: code.encode()})
-
-
-def built(package: Package, path: str) -> Package | None:
-    """What `setup.py` does is done by a build backend in the tree instead."""
-    text = _text(package, path)
-    if text is None or path != f"{package.top}setup.py":
-        return None
-    files = {other: content for other, content in package.files.items() if other != path}
-    project = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "own_build"\nbackend-path = ["."]\n'
-    top = package.top
-    return replace(
-        package,
-        files={
-            **files,
-            f"{top}pyproject.toml": project.encode(),
-            f"{top}own_build.py": f"from setuptools.build_meta import *\n{text}".encode(),
-        },
-    )
-
-
-def configured(package: Package, path: str) -> Package | None:
-    """What `setup.py` does is done by a module that `setup.cfg` takes the version from."""
-    text = _text(package, path)
-    if text is None or path != f"{package.top}setup.py":
-        return None
-    top = package.top
-    files = {other: content for other, content in package.files.items() if other != path}
-    config = (
-        b"[metadata]\nname = package\nversion = attr: own_version.VERSION\n\n[options]\npy_modules = own_version\n"
-    )
-    return replace(
-        package,
-        files={
-            **files,
-            f"{top}setup.py": b"from setuptools import setup\n\nsetup()\n",
-            f"{top}setup.cfg": config,
-            f"{top}own_version.py": f"VERSION = str(1.0)\n{text}".encode(),
-        },
-    )
-
-
-def at_startup(package: Package, path: str) -> Package | None:
-    """The program is a module of a wheel that a `.pth` line imports."""
-    text = _text(package, path)
-    if text is None or path.endswith("setup.py"):
-        return None
-    stem = package.filename.split("-")[0].lower()
-    info = f"{stem}-1.0.dist-info/"
-    files = {
-        f"{stem}_hook.py": text.encode(),
-        f"{stem}.pth": f"import {stem}_hook\n".encode(),
-        f"{info}METADATA": f"Metadata-Version: 2.1\nName: {stem}\nVersion: 1.0\n".encode(),
-        f"{info}WHEEL": b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    return Package(filename=f"{stem}-1.0-py3-none-any.whl", files=files)
-
-
-def second_wheel(package: Package, path: str) -> Package | None:
-    """What is imported comes in a wheel, the second one of its release."""
-    text = _text(package, path)
-    inner = path.removeprefix(package.top).removeprefix("src/")
-    if text is None or inner in _BUILD or package.is_wheel:
-        return None
-    stem = package.filename.split("-")[0].lower()
-    info = f"{stem}-1.0.dist-info/"
-    files = {
-        other.removeprefix(package.top).removeprefix("src/"): content
-        for other, content in package.files.items()
-        if other.endswith(".py") and not other.endswith("setup.py")
-    }
-    files |= {
-        f"{info}METADATA": f"Metadata-Version: 2.1\nName: {stem}\nVersion: 1.0\n".encode(),
-        f"{info}WHEEL": b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nBuild: 1\nTag: py3-none-any\n",
-    }
-    return Package(filename=f"{stem}-1.0-1-py3-none-any.whl", files=files)
-
-
-def polyglot(package: Package, path: str) -> Package | None:
-    """The archive is another one too: a shell's program before a zip, a zip of something harmless behind a tar."""
-    del path
-    if package.is_wheel:
-        return replace(package, before=b"#!/bin/sh\nexit 0\n")
-    harmless = io.BytesIO()
-    with zipfile.ZipFile(harmless, "w") as archive:
-        archive.writestr(f"{package.top}setup.py", "from setuptools import setup\n\nsetup()\n")
-    return replace(package, behind=harmless.getvalue())
-
-
-def pretending(package: Package, path: str) -> Package | None:
-    """A line says that the text is in an encoding in which it reads otherwise."""
-    text = _text(package, path)
-    if text is None or not text.isascii() or "coding" in text[:200] or "+" not in text:
-        return None
-    return package.with_files({path: b"# -*- coding: utf-7 -*-\n" + text.replace("+", "+-").encode()})
 
 
 def _more() -> Iterator[tuple[str, Form]]:

@@ -52,6 +52,11 @@ class Package:
         return next(path.partition("/")[0] + "/" for path in self.files if ".dist-info/" in path)
 
 
+def source_of(package: Package, path: str) -> str | None:
+    """The text of a Python module; None if it is none."""
+    return package.text(path) if path.endswith((".py", ".pyw")) else None
+
+
 def unpacked(filename: str, data: bytes) -> Package:
     """The regular files of a distribution."""
     files: dict[str, bytes] = {}
