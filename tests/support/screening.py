@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from gatehouse.malware.job import Job
 from gatehouse.malware.model import Classification, Confidence, Context, Finding, Kind, Subject, Tier
 from gatehouse.malware.pages import Example, Page
 from gatehouse.malware.registry import Registry
+from gatehouse.malware.service import run
+from gatehouse.malware.unpack.unpack import DEFAULT, UnpackLimits
 
 FILE = Subject(
     source="local", kind=Kind.FILE, name="example", version="1.0", filename="example-1.0.tar.gz", sha256="0" * 64
@@ -93,3 +96,22 @@ def sdist_job(archive: bytes, **more: Any) -> Job:
         sha256=sha256_hex(archive),
     )
     return Job(subject=subject, packagetype="sdist", archive_format="tar.gz", display_name="Example", **more)
+
+
+def findings_of(
+    check: str, distribution: tuple[str, bytes], registry: Registry, limits: UnpackLimits = DEFAULT
+) -> list[Finding]:
+    """What a check of files finds in a distribution, from its bytes on."""
+    filename, data = distribution
+    wheel = filename.endswith(".whl")
+    subject = Subject(
+        source="t", kind=Kind.FILE, name="example", version="1.0", filename=filename, sha256=sha256_hex(data)
+    )
+    job = Job(
+        subject=subject,
+        packagetype="bdist_wheel" if wheel else "sdist",
+        archive_format="zip" if wheel else "tar.gz",
+        checks=(check,),
+    )
+    (screened,) = run(job, io.BytesIO(data), registry, limits=limits).screened
+    return list(screened.findings)
