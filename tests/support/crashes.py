@@ -56,12 +56,11 @@ class Pause:
             self.meanwhile()
 
 
-class FusedStore:
-    """A metadata store behind a fuse."""
+class PassingStore:
+    """A metadata store that hands everything on to another: what stands in front of one begins from it."""
 
-    def __init__(self, store: MetadataStore, fuse: Fuse | Pause) -> None:
+    def __init__(self, store: MetadataStore) -> None:
         self._store = store
-        self._fuse = fuse
 
     def probe(self) -> None:
         self._store.probe()
@@ -80,6 +79,23 @@ class FusedStore:
 
     def staging(self) -> AbstractContextManager[Stage]:
         return self._store.staging()
+
+    def create(self, files: Iterable[tuple[str, bytes]]) -> None:
+        self._store.create(files)
+
+    def delete(self, names: Iterable[str]) -> int:
+        return self._store.delete(names)
+
+    def move_timestamp(self, data: bytes, *, epoch: int) -> None:
+        self._store.move_timestamp(data, epoch=epoch)
+
+
+class FusedStore(PassingStore):
+    """A metadata store behind a fuse."""
+
+    def __init__(self, store: MetadataStore, fuse: Fuse | Pause) -> None:
+        super().__init__(store)
+        self._fuse = fuse
 
     def delete(self, names: Iterable[str]) -> int:
         deleted = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from tuf.ngclient.updater import Updater
 from gatehouse.conformance.client import as_listed, set_moment
 from gatehouse.conformance.reading import Reader
 from gatehouse.conformance.recording import METADATA, TARGETS, TIMESTAMP, Expected, Recorder, Recording, State
-from gatehouse.tuf.ports import MetadataStore, Stage, StoredFile
+from gatehouse.tuf.ports import MetadataStore
 from gatehouse.wiring import Gatehouse
+from tests.support.crashes import PassingStore
 
 _BASE = "http://house.invalid/"
 
@@ -119,30 +119,12 @@ class _Reading(FetcherInterface):
         return iter((data,))
 
 
-class RecordingStore:
+class RecordingStore(PassingStore):
     """A metadata store that notes a state after each write, so that each is a crash point of the recording."""
 
     def __init__(self, store: MetadataStore, recorder: HouseRecorder) -> None:
-        self._store = store
+        super().__init__(store)
         self._recorder = recorder
-
-    def probe(self) -> None:
-        self._store.probe()
-
-    def epoch(self) -> int:
-        return self._store.epoch()
-
-    def fence(self, epoch: int) -> None:
-        self._store.fence(epoch)
-
-    def read(self, name: str) -> bytes | None:
-        return self._store.read(name)
-
-    def files(self) -> Iterator[StoredFile]:
-        return self._store.files()
-
-    def staging(self) -> AbstractContextManager[Stage]:
-        return self._store.staging()
 
     def create(self, files: Iterable[tuple[str, bytes]]) -> None:
         for name, data in files:
