@@ -31,8 +31,7 @@ from bench.detection.repacking import Package, packed, unpacked
 
 from gatehouse.core.digests import sha256_hex
 from gatehouse.core.errors import CallerError
-from gatehouse.gate.replay.corpus import Corpus
-from gatehouse.gate.replay.story import read_as
+from gatehouse.gate.replay import read_as
 from gatehouse.gate.screen_archives import job_of
 from gatehouse.malware import service
 from gatehouse.malware.evaluation.measure import Rate
@@ -40,6 +39,7 @@ from gatehouse.malware.evaluation.model import Label, Specimen, Split, one_a_gro
 from gatehouse.malware.job import Report
 from gatehouse.malware.model import Context, Outcome, Tier
 from gatehouse.malware.registry import Registry
+from gatehouse.storage.corpus import Corpus
 
 _LARGEST = 400_000
 _MEMBERS = 3

@@ -20,12 +20,12 @@ from itertools import combinations
 from pathlib import Path
 
 from gatehouse.cli.common import settings_from_environment
-from gatehouse.gate.replay.corpus import Corpus
-from gatehouse.gate.replay.story import job_for_specimen, memory_file
+from gatehouse.gate.replay import job_for_specimen, memory_file
 from gatehouse.malware.evaluation.measure import Rate
 from gatehouse.malware.evaluation.model import Label, Specimen, Split
 from gatehouse.malware.fingerprints import alike
 from gatehouse.sandbox.screener import ZygoteScreener
+from gatehouse.storage.corpus import Corpus
 from gatehouse.wiring import build_screener
 
 

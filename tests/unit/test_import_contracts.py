@@ -76,8 +76,9 @@ def test_the_mini_tree_keeps_every_contract(tmp_path: Path) -> None:
         pytest.param("core/bad", "import packaging.version", CORE, id="core-needs-a-distribution"),
         pytest.param("tuf/bad", "import sqlalchemy", WINGS, id="tuf-reaches-a-database"),
         pytest.param("malware/bad", "import urllib3", WINGS, id="malware-reaches-the-network"),
-        pytest.param("malware/bad", "import subprocess", VALUES, id="malware-starts-a-process"),
-        pytest.param("tuf/bad", "import time", VALUES, id="tuf-reads-the-clock"),
+        pytest.param("gate/bad", "import subprocess", WINGS, id="gate-starts-a-program"),
+        pytest.param("malware/bad", "import time", VALUES, id="malware-reads-the-clock"),
+        pytest.param("tuf/bad", "import threading", VALUES, id="tuf-starts-a-thread"),
         pytest.param("web/bad", "import gatehouse.storage.keys", KEYS, id="web-sees-keys"),
     ],
 )

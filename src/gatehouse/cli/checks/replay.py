@@ -16,8 +16,7 @@ from gatehouse.cli.common import settings_from_environment
 from gatehouse.cli.progress import progress
 from gatehouse.core.errors import CallerError
 from gatehouse.gate.ports import Screener
-from gatehouse.gate.replay.corpus import Corpus
-from gatehouse.gate.replay.story import replay as run
+from gatehouse.gate.replay import replay as run
 from gatehouse.malware.evaluation.again import weighed_again
 from gatehouse.malware.evaluation.measure import changes, figures
 from gatehouse.malware.evaluation.model import Result, Split, one_a_group
@@ -26,6 +25,7 @@ from gatehouse.malware.evaluation.tables import markdown
 from gatehouse.malware.lifecycle import Plan
 from gatehouse.malware.model import ENGINE_VERSION
 from gatehouse.settings import Settings
+from gatehouse.storage.corpus import Corpus
 from gatehouse.wiring import build_plan, build_screener, load_checks
 
 

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from gatehouse.core.errors import CallerError, NotFound
-from gatehouse.gate.replay.corpus import FILE, Corpus
-from gatehouse.gate.replay.story import memory_file, read_as, replay
-from gatehouse.malware.evaluation.model import Label, Result, Split, one_a_group
-from gatehouse.malware.job import Job, Report, incomplete
-from gatehouse.malware.lifecycle import Plan
-from gatehouse.malware.model import Outcome
+from gatehouse.malware.evaluation.model import Label
+from gatehouse.storage.corpus import FILE, Corpus
 from tests.support.corpora import HIDDEN, make_samples, sdist, wheel
 
 TOML = """
@@ -87,42 +83,3 @@ def test_a_name_that_would_be_another_request_is_refused(samples: Path, name: st
 def test_what_is_not_of_the_form_is_refused(samples: Path, toml: str, rows: str, fault: str) -> None:
     with pytest.raises(CallerError, match=fault):
         Corpus.open(written(samples, toml=toml, rows=rows))
-
-
-class Watching:
-    """A screener that keeps what it is given, and finds nothing out."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, bytes] = {}
-
-    def screen(self, job: Job, archive: Path) -> Report:
-        self.seen[job.subject.filename or ""] = archive.read_bytes()
-        return incomplete(job, "it was only looked at")
-
-
-def test_a_replay_hands_each_archive_on_under_what_it_is(samples: Path) -> None:
-    watching = Watching()
-    with Corpus.open(written(samples)) as corpus:
-        chosen = one_a_group(corpus.specimens, Split.ALL)
-        results: list[Result] = list(replay(corpus, chosen, watching, plan=Plan(checks=()), slots=2))
-    assert [result.specimen for result in results] == chosen
-    assert {result.outcome for result in results} == {Outcome.INCOMPLETE}
-    assert watching.seen == {
-        "almond-1.0.tar.gz": sdist("almond", HIDDEN),
-        "cherry-1.0-py3-none-any.whl": wheel("cherry"),
-        "fig-1.0.tar.gz": sdist("fig"),
-        "grape-1.0-py3-none-any.whl": wheel("grape"),
-    }
-
-
-def test_a_zip_under_another_name_is_read_as_a_wheel() -> None:
-    assert read_as("a/1/a-1.tar.gz", b"PK\x03\x04") == "a-1-py3-none-any.whl"
-    assert read_as("a/1/a-1-py3-none-any.tar.gz", b"PK\x03\x04") == "a-1-py3-none-any.whl"
-    assert read_as("a/1/a-1.tar.gz", b"\x1f\x8b") == "a-1.tar.gz"
-    assert read_as("a-1.zip", b"PK\x03\x04") == "a-1.zip"
-
-
-def test_a_memory_file_is_gone_with_its_block() -> None:
-    with memory_file(b"inert") as path:
-        assert path.read_bytes() == b"inert"
-    assert not path.exists()

@@ -1,9 +1,9 @@
 """A corpus: a folder whose `corpus.toml` says which labelled archives there are and where their bytes lie.
 
-Malicious archives are read from the objects of a git repository, in memory: they never stand on a disk as a file
-of their own. A list of tab-separated columns names them: `cluster`, `path_in_git`, `payload_where`; others may be
-there.
-Benign archives are the wheels and sdists of a folder. Paths are relative to the corpus's own folder.
+Implements `gate.replay.Archives`. Malicious archives are read from the objects of a git repository, in memory:
+they never stand on a disk as a file of their own. A list of tab-separated columns names them: `cluster`,
+`path_in_git`, `payload_where`; others may be there. Benign archives are the wheels and sdists of a folder. Paths
+are relative to the corpus's own folder.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from gatehouse.core.digests import sha256_hex
 from gatehouse.core.errors import CallerError
 from gatehouse.gate.ports import Screener
-from gatehouse.gate.replay.corpus import Corpus
 from gatehouse.gate.screen_archives import job_of
 from gatehouse.malware.evaluation.model import Result, Specimen, result_of
 from gatehouse.malware.job import Job
@@ -29,25 +29,37 @@ _NAMELESS = "unnamed-1.0"
 _AHEAD = 2
 
 
+class Archives(Protocol):
+    """Where the bytes of labelled archives lie."""
+
+    def read(self, specimen: Specimen) -> bytes:
+        """The bytes of an archive. Any thread may call it.
+
+        Raises:
+            NotFound: it is not where it should be.
+        """
+        ...
+
+
 def replay(
-    corpus: Corpus, specimens: Sequence[Specimen], screener: Screener, *, plan: Plan, slots: int
+    archives: Archives, specimens: Sequence[Specimen], screener: Screener, *, plan: Plan, slots: int
 ) -> Iterator[Result]:
     """The results, in the order of the specimens.
 
     Args:
-        corpus: where their bytes are.
+        archives: where their bytes are.
         specimens: what to screen.
         screener: who runs the jobs.
         plan: how far each check may go.
         slots: how many at once.
 
     Raises:
-        NotFound: an archive is not where the corpus says.
+        NotFound: an archive is not where it should be.
     """
     with ThreadPoolExecutor(slots) as pool:
 
         def run(specimen: Specimen) -> Result:
-            data = corpus.read(specimen)
+            data = archives.read(specimen)
             with memory_file(data) as path:
                 report = screener.screen(job_for_specimen(specimen, data), path)
             report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))

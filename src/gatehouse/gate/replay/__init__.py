@@ -1,1 +1,0 @@
-"""Running the checks over labelled archives, without an index: what `gatehouse checks replay` does."""
