@@ -58,15 +58,21 @@ def main() -> None:
     with ExitStack() as stack:
         server = kept_postgres(base / "postgres") if options.database == "postgres" else nullcontext("")
         bench = Bench(index=MadeUpIndex.parse(options.targets), base=base, url=stack.enter_context(server))
-        figures = bench.load()
+        _keep(base, bench.load())
         if options.build:
-            figures |= bench.build_anew()
-        figures |= bench.rounds(changes=options.changes)
-    kept = base / "figures.json"
-    before = json.loads(kept.read_text()) if kept.exists() else {}
-    kept.write_text(json.dumps(before | figures, indent=1))
-    for name, value in (before | figures).items():
+            _keep(base, bench.build_anew())
+        figures = _keep(base, bench.rounds(changes=options.changes))
+    for name, value in figures.items():
         print(f"{name:<44} {value:>14,.1f}")
+
+
+def _keep(base: Path, figures: Mapping[str, float]) -> dict[str, float]:
+    """Keep figures beside those of earlier runs; all of them."""
+    kept = base / "figures.json"
+    known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    known |= figures
+    kept.write_text(json.dumps(known, indent=1))
+    return known
 
 
 def _options() -> argparse.Namespace:
