@@ -109,14 +109,18 @@ def test_misuse_is_one_line_and_exits_2(tmp_path: Path, name: str) -> None:
 
 def test_one_bad_file_among_many_is_incomplete_and_the_others_are_screened(tmp_path: Path, hostile: Path) -> None:
     (tmp_path / "nonsense.whl").write_text("nonsense")
+    (tmp_path / "gone-1.0.tar.gz").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe-1.0.tar.gz")
     result = screen("--format", "jsonl", tmp_path)
     assert result.returncode == 2
     outcomes = {Path(row["file"]).name: row["outcome"] for row in map(json.loads, result.stdout.splitlines())}
-    assert outcomes == {hostile.name: "flagged", "nonsense.whl": "incomplete"}
+    unread = dict.fromkeys(("nonsense.whl", "gone-1.0.tar.gz", "pipe-1.0.tar.gz"), "incomplete")
+    assert outcomes == {hostile.name: "flagged", **unread}
     log = json.loads(screen("--format", "sarif", tmp_path).stdout)
     (run,) = log["runs"]
     assert run["results"]
-    assert "nonsense.whl" in run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    told = "".join(each["message"]["text"] for each in run["invocations"][0]["toolExecutionNotifications"])
+    assert all(name in told for name in unread)
 
 
 def test_a_source_folder_is_read_like_an_sdist(tmp_path: Path) -> None:

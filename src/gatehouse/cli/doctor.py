@@ -97,7 +97,7 @@ def _sandbox(gatehouse: Gatehouse) -> str:
         "system-call filter": isolation.syscalls,
     }
     missing = "".join(f"; NOTE {fault}" for fault in isolation.faults)
-    return f"children run behind {', '.join(name for name, there in layers.items() if there)}{missing}"
+    return f"children run with {', '.join(name for name, there in layers.items() if there)}{missing}"
 
 
 def _broker(gatehouse: Gatehouse) -> str:

@@ -70,7 +70,10 @@ def list_users() -> None:
     """
     with opened() as gatehouse:
         now = gatehouse.clock.now()
-        for member in gatehouse.staff.list():
+        members = gatehouse.staff.list()
+        if not members:
+            click.echo("There are no users; make one with: gatehouse user create NAME")
+        for member in members:
             if member.disabled_at is not None:
                 state = f"disabled {moment(member.disabled_at)}"
             elif member.locked_until is not None and member.locked_until > now:
@@ -106,7 +109,7 @@ def _password(*, from_stdin: bool) -> str:
 def _words(enrolment: Enrolment, port: int) -> str:
     return "\n".join(
         [
-            f"Log in at   http://localhost:{port}/admin/ as {enrolment.name}",
+            f"Log in at   http://localhost:{port}/admin/ as {enrolment.name} (or at the port that serve was given)",
             f"Secret      {enrolment.secret}",
             f"otpauth     {enrolment.uri}",
             "Give the secret to an authenticator app now (time-based, 6 digits); it is not shown again.",

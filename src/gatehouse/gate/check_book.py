@@ -84,7 +84,7 @@ class CheckBook:
         """
         found = next((check for check in self.lifecycle.registry().all() if check.name == name), None)
         if found is None:
-            raise NotFound("There is no such check.")
+            raise NotFound(f"There is no check {name!r}.")
         with self.database.read() as transaction:
             costs = transaction.checks.costs(limit=_COST_SCREENINGS)
             latest = transaction.checks.latest_changes()

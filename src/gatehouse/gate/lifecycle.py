@@ -155,7 +155,9 @@ class Lifecycle:
                 taken.append(change)
                 if before is not None and before.standing.state is State.ENABLED and check.schedule is None:
                     self._queue_replay(transaction, check, before)
-        for change in taken:
+        if not latest:  # a new index: a line for each would only push out of sight what else it says
+            log.info("checks began", count=len(taken))
+        for change in taken if latest else ():
             log.info("a check began", check=change.check, version=change.version, state=change.standing.word)
         self.ring()
         return taken

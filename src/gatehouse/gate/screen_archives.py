@@ -69,7 +69,7 @@ def archives_in(paths: Iterable[Path]) -> list[Path]:
                 raise CallerError(f"{path} is no archive: its name ends in none of {', '.join(SUFFIXES)}.")
             found.append(path)
         elif path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES) and each.is_file())
+            inside = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES) and not each.is_dir())
             if not inside and not any((path / mark).is_file() for mark in _SOURCE_MARKS):
                 raise CallerError(f"There is no archive below {path}, and it is no source folder either.")
             found += inside or [path]
@@ -102,6 +102,8 @@ def screen_archive(
     """
     began = time.monotonic()
     sha256 = ""
+    if path.exists() and not path.is_dir() and not path.is_file():  # a pipe would be waited for
+        return _unread(path, sha256, "it is no ordinary file")
     try:
         archive = _packed(path, scratch) if path.is_dir() else path
         sha256 = _sha256(archive)

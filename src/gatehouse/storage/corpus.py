@@ -197,7 +197,9 @@ class _GitObjects:
                 process.stdin.flush()
                 head = process.stdout.readline().split()
                 if head[1:2] != [b"blob"]:
-                    raise NotFound(f"{name!r} is not in the repository at {self._commit}.")
+                    raise NotFound(
+                        f"{name!r} is not in the repository at {self._commit!r}, or there is no such commit."
+                    )
                 data = process.stdout.read(int(head[2]) + 1)[:-1]
             except OSError as error:
                 raise NotFound(f"git does not read {name!r}.") from error

@@ -21,7 +21,8 @@ def test_the_list_has_a_line_for_every_check() -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [check.name for check in Registry.load().all()]
-    assert "startup-execution  version 1  file  up to hold  Finds code" in result.stdout
+    assert "startup-execution version 1 file up to hold Finds code" in " ".join(result.stdout.split())
+    assert len({line.index(" version ") for line in lines}) == 1, "one below the other"
 
 
 @pytest.mark.parametrize(
@@ -36,14 +37,15 @@ def test_the_list_has_a_line_for_every_check() -> None:
 def test_a_new_check_passes_its_own_test(
     options: tuple[str, ...], suffix: str, mutations: int, tmp_path: Path
 ) -> None:
-    made = run("new", "my-first", *options, "--folder", str(tmp_path))
+    folder = tmp_path / "made" / "here"
+    made = run("new", "my-first", *options, "--folder", str(folder))
     assert made.exit_code == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"my_first.md", f"my_first{suffix}"}
-    assert f"gatehouse checks test my-first --folder {tmp_path}" in made.stdout
-    tested = run("test", "my-first", "--folder", str(tmp_path))
+    assert {path.name for path in folder.iterdir()} == {"my_first.md", f"my_first{suffix}"}
+    assert f"gatehouse checks test my-first --folder {folder}" in made.stdout
+    tested = run("test", "my-first", "--folder", str(folder))
     assert tested.exit_code == 0, tested.output
     assert tested.stdout.splitlines()[-1] == f"4 examples, {mutations} mutations, 0 failed"
-    by_path = run("test", str(tmp_path / f"my_first{suffix}"), "--no-mutations")
+    by_path = run("test", str(folder / f"my_first{suffix}"), "--no-mutations")
     assert by_path.stdout.splitlines()[-1] == "4 examples, 0 failed"
 
 

@@ -40,7 +40,7 @@ def test_a_list_is_imported_published_and_proved(home: Path, tmp_path: Path) -> 
     )
     done = run(home, "import-targets", "--publish", str(listed))
     assert done.exit_code == 0, done.output
-    assert "Import 1: 5 new, 0 replaced, 0 there already; 0 refused. 5 rows in " in done.stdout
+    assert "Import 1: 5 new, 0 replaced, 0 there already; 0 refused. 5 well-formed rows in " in done.stdout
     assert "Published snapshot 2" in done.stdout
     assert run(home, "fsck").exit_code == 0
     assert "0 new, 0 replaced, 5 there already" in run(home, "import-targets", str(listed)).stdout

@@ -104,3 +104,9 @@ def test_a_name_is_taken_once(home: Path) -> None:
 def test_every_command_has_an_example(home: Path) -> None:
     for command in ("create", "set-password", "reset-mfa", "list", "disable"):
         assert "Example: gatehouse user" in run(home, command, "--help").output
+
+
+def test_a_list_without_users_says_how_to_make_one(tmp_path: Path) -> None:
+    initialise(Settings(home=tmp_path / "home"), BinLayout(simple_bits=1, files_bits=1))
+    listed = run(tmp_path / "home", "list")
+    assert (listed.exit_code, "gatehouse user create NAME" in listed.output) == (0, True)

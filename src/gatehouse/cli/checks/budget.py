@@ -28,9 +28,10 @@ def budget() -> None:
             f"{tier.word}: begins at a score of {support.threshold:.3f}. Asked for: "
             f"{rate * wanted.uploads:g} false alarms a day among {wanted.uploads:,} uploads ({rate:.3%})."
         )
-        more = f"to show {what} takes {support.needed or 'more than any'} without one"
+        needed = f"{support.needed:,}" if support.needed else "more than any"
+        more = f"to show {what} takes {needed} without one"
         ending = "the budget holds" if shown <= rate else more
         click.echo(
-            f"  {support.reached} of {support.archives} benign archives reach it, which shows less than "
+            f"  {support.reached:,} of {support.archives:,} benign archives reach it, which shows less than "
             f"{shown:.2%} (95 %), {shown * wanted.uploads:,.0f} a day: {ending}."
         )

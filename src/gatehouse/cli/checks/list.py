@@ -26,9 +26,15 @@ def list(folder: Path | None) -> None:  # noqa: A001 -- the group finds a comman
     """
     registry = registry_of(folder)
     known = {} if folder is not None else _known()
-    for check in registry.all():
-        reach = known.get(check.name, f"up to {check.ceiling.word}")
-        click.echo(f"{check.name}  version {check.version}  {check.kind.value}  {reach}  {check.summary}")
+    checks = registry.all()
+    reaches = {check.name: known.get(check.name, f"up to {check.ceiling.word}") for check in checks}
+    widest = max(map(len, reaches), default=0)
+    longest = max(map(len, reaches.values()), default=0)
+    for check in checks:
+        click.echo(
+            f"{check.name:<{widest}}  version {check.version}  {check.kind.value:<7}  "
+            f"{reaches[check.name]:<{longest}}  {check.summary}"
+        )
     if folder is None:
         tell_idle()
     if tell_refused(registry):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from gatehouse.cli.checks.folder import FOLDER
 from gatehouse.core.errors import CallerError, Conflict, OperatorError
 from gatehouse.malware import checks as own_checks
 from gatehouse.malware.model import Kind
@@ -21,7 +20,11 @@ from gatehouse.malware.scaffold import pack_files, scaffold
     "--kind", type=click.Choice([kind.value for kind in Kind]), default=Kind.FILE.value, show_default=True
 )
 @click.option("--rule", is_flag=True, help="Make it of YARA-X rules, and not a Python module.")
-@click.option("--folder", type=FOLDER, help="Where to write it; without, beside the other checks of a checkout.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write it, made if it is not there; without, beside the other checks of a checkout.",
+)
 @click.option(
     "--pack",
     type=click.Path(file_okay=False, path_type=Path),

@@ -36,7 +36,11 @@ _AHEAD = 4
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "osv", "sarif", "text"]), default="text", show_default=True
 )
-@click.option("--previous", type=click.Path(path_type=Path), help="The release before: say what is new.")
+@click.option(
+    "--previous",
+    type=click.Path(path_type=Path),
+    help="The release before, an archive or a folder of them: say what is new.",
+)
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many archives at once. Without: one for each core.")
 def screen(paths: tuple[Path, ...], form: str, previous: Path | None, jobs: int | None) -> None:
     """Screen archives, or folders of them, without a server; a source folder is read like an sdist.
@@ -44,6 +48,8 @@ def screen(paths: tuple[Path, ...], form: str, previous: Path | None, jobs: int 
     Exits 0 when nothing reached the queue tier, 1 when something did, 2 when anything is incomplete or misused.
 
     Example: gatehouse screen --format jsonl dist/
+
+    Example: gatehouse screen --previous example-1.0.tar.gz example-1.1.tar.gz
     """
     settings = settings_from_environment({"screening_slots": jobs or min(os.cpu_count() or 1, 64)})
     archives = archives_in(paths)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gatehouse.malware.difference import Difference
+from gatehouse.malware.difference import Changed, Difference
 from gatehouse.malware.export.model import Exported
 from gatehouse.malware.model import Finding, Outcome
+from gatehouse.malware.weighing.features import by_check
 
 #: Lines of each kind of news; the other forms have them all.
 _SHOWN = 20
@@ -31,8 +32,8 @@ def _lines(result: Exported) -> Iterator[str]:
     yield f"{word:<10} {printable(result.file)}  (score {result.score:.2f}, {result.seconds:.2f} s)\n"
     if result.incomplete_reason is not None:
         yield f"    INCOMPLETE, not clean: {printable(result.incomplete_reason)}\n"
-    if result.contributions:
-        why = ", ".join(f"{what} +{weight:.1f}" for what, weight in result.contributions)
+    if told := by_check(result.contributions):
+        why = ", ".join(f"{what} +{weight:.1f}" for what, weight in told)
         yield f"    score: {printable(why)}\n"
     for number, finding in enumerate(result.findings):
         yield _finding(finding, known=bool(result.new) and not result.new[number])
@@ -45,7 +46,7 @@ def _lines(result: Exported) -> Iterator[str]:
 def _difference(new: Difference) -> Iterator[str]:
     parts = {
         "members": new.members,
-        "changed": [f"{each.path} ({each.share:.0%} of its lines)" for each in new.changed],
+        "changed": [_changed(each) for each in new.changed],
         "gone": new.removed,
         "calls": [f"{name} ({context})" for context, name in new.acts],
         "hosts": new.hosts,
@@ -60,6 +61,14 @@ def _difference(new: Difference) -> Iterator[str]:
             yield f"      {what}: {printable(item)}\n"
         if len(items) > _SHOWN:
             yield f"      {what}: {len(items) - _SHOWN} more\n"
+
+
+def _changed(member: Changed) -> str:
+    """How much is an estimate, and known of code alone."""
+    if member.share >= 1:
+        return member.path
+    share = f"about {member.share:.0%}" if member.share else "few"
+    return f"{member.path} ({share} of its lines)"
 
 
 def _finding(finding: Finding, *, known: bool) -> str:

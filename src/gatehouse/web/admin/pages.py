@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gatehouse.malware.weighing.features import by_check
 from gatehouse.web.admin.visible import visible
 from gatehouse.web.admin.words import ACTIONS, CONTEXTS, OUTCOMES, STATES, TIERS
 from gatehouse.web.replies import Reply, text_reply
@@ -68,7 +69,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": _moment, "ago": _ago}
+    environment.filters |= {"moment": _moment, "ago": _ago, "by_check": by_check}
     environment.globals |= {
         "TIERS": TIERS,
         "CONTEXTS": CONTEXTS,
