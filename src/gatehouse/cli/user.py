@@ -109,7 +109,7 @@ def _password(*, from_stdin: bool) -> str:
 def _words(enrolment: Enrolment, port: int) -> str:
     return "\n".join(
         [
-            f"Log in at   http://localhost:{port}/admin/ as {enrolment.name} (or at the port that serve was given)",
+            f"Log in at   http://localhost:{port}/admin/ as {enrolment.name} (or at the port given to serve)",
             f"Secret      {enrolment.secret}",
             f"otpauth     {enrolment.uri}",
             "Give the secret to an authenticator app now (time-based, 6 digits); it is not shown again.",
