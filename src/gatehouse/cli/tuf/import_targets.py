@@ -140,7 +140,8 @@ def _tell(done: Imported, seconds: float, rejects: Path, *, dry_run: bool) -> No
     head = "Would import" if dry_run else f"Import {done.id}:"
     click.echo(
         f"{head} {counts.loaded:,} new, {counts.replaced:,} replaced, {counts.unchanged:,} there already; "
-        f"{counts.refused:,} refused. {done.rows:,} well-formed rows in {seconds:.1f} s, {done.rows / seconds:,.0f} a second."
+        f"{counts.refused:,} refused. {done.rows:,} well-formed rows in {seconds:.1f} s, "
+        f"{done.rows / seconds:,.0f} a second."
     )
     if counts.refused:
         click.echo(f"What is refused is listed in {rejects}, and why.")
