@@ -18,7 +18,8 @@ from tuf.api.metadata import Metadata, Timestamp
 from gatehouse import wiring
 from gatehouse.core.errors import LeaseLost
 from gatehouse.gate.publish import Publisher
-from gatehouse.wiring import build_prove, build_publisher
+from gatehouse.wiring import build_publisher
+from gatehouse.wiring.keeping import build_prove
 from tests.support.buckets import MemoryBucket
 from tests.support.crashes import FusedDatabase, FusedStore, Pause
 from tests.support.house import HandClock, House, house

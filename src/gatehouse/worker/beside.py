@@ -15,13 +15,8 @@ from gatehouse.gate.accept import ADMIT_FILE
 from gatehouse.gate.bell import Bell
 from gatehouse.gate.keep.sweep import DISCARD
 from gatehouse.settings import Settings
-from gatehouse.wiring import (
-    Gatehouse,
-    build_discard,
-    build_keeper,
-    build_publisher,
-    holder,
-)
+from gatehouse.wiring import Gatehouse, build_publisher, holder
+from gatehouse.wiring.keeping import build_discard, build_keeper
 from gatehouse.worker.checks import JudgeLoop
 from gatehouse.worker.encoding import EncodingLoop
 from gatehouse.worker.keeper import KeeperLoop

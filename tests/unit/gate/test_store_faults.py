@@ -16,6 +16,7 @@ from gatehouse.core.errors import GatehouseError, StoreError
 from gatehouse.storage.blobs import durable
 from gatehouse.storage.s3.bucket import BotoBucket
 from gatehouse.tuf.ports import MetadataStore
+from gatehouse.wiring.keeping import build_prove
 from tests.support.buckets import MemoryBucket, failing, new_prefix
 from tests.support.crashes import Fuse, FusedDatabase, FusedStore, Pause
 from tests.support.faults import failing as failing_call
@@ -302,5 +303,5 @@ def test_an_index_whose_metadata_lies_on_s3_publishes_serves_and_cleans_up(
             "1.root.json"
         )
         assert list((tmp_path / "home" / "tuf").iterdir()) == [tmp_path / "home" / "tuf" / "1.root.json"]
-        assert list(wiring.build_prove(home.gatehouse)()) == []
+        assert list(build_prove(home.gatehouse)()) == []
         assert moto_bucket.get(f"{prefix}/timestamp.json") is not None

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gatehouse.gate.keep.keeper import Keeper, alone
-from gatehouse.wiring import build_keeper
+from gatehouse.wiring.keeping import build_keeper
 from gatehouse.worker.keeper import KeeperLoop
 from tests.support.house import HandClock, House, house
 from tests.support.keeping import metadata

@@ -11,7 +11,7 @@ from gatehouse.cli.common import moment
 from gatehouse.cli.opened import opened
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.keep.archive import BadArchive, verify
-from gatehouse.wiring import build_archive
+from gatehouse.wiring.keeping import build_archive
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

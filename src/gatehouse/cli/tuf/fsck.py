@@ -10,7 +10,7 @@ import click
 from gatehouse.cli.opened import opened
 from gatehouse.cli.progress import progress
 from gatehouse.malware.inert import inert
-from gatehouse.wiring import build_prove
+from gatehouse.wiring.keeping import build_prove
 
 #: Of one kind of fault, so many are shown; a store that is gone is one fault to people and not twenty thousand.
 _SHOWN = 20

@@ -8,7 +8,7 @@ from gatehouse.cli.opened import opened
 from gatehouse.core.errors import OperatorError
 from gatehouse.gate.keep.collect import Collected
 from gatehouse.gate.keep.keeper import Keeper, alone
-from gatehouse.wiring import build_keeper
+from gatehouse.wiring.keeping import build_keeper
 
 
 @click.command()

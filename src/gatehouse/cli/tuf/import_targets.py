@@ -19,7 +19,8 @@ from gatehouse.core.errors import OperatorError
 from gatehouse.gate.import_targets import Imported
 from gatehouse.gate.importing.reading import Refusal, TargetList
 from gatehouse.gate.importing.rows import ListFormat
-from gatehouse.wiring import Gatehouse, build_import
+from gatehouse.wiring import Gatehouse
+from gatehouse.wiring.keeping import build_import
 
 #: The exit code where rows were refused.
 REFUSED = 1

@@ -17,7 +17,7 @@ from gatehouse.initialise import trusted_root_path
 from gatehouse.settings import Settings
 from gatehouse.storage.sql.database import SqlDatabase
 from gatehouse.storage.sql.migrate import upgrade
-from gatehouse.wiring import build_rebuild
+from gatehouse.wiring.keeping import build_rebuild
 
 
 @click.command()

@@ -18,7 +18,7 @@ from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.keep.sweep import DISCARD
 from gatehouse.gate.keep.witness import RefusedToClean
 from gatehouse.gate.ports import Action
-from gatehouse.wiring import build_discard
+from gatehouse.wiring.keeping import build_discard
 from tests.support.distributions import build_wheel
 from tests.support.house import HandClock, House, house
 from tests.support.keeping import restored, sweeper
