@@ -21,8 +21,6 @@ from gatehouse.core.names import parse_target
 from gatehouse.gate.ports import Database, Publication, Transaction
 from gatehouse.gate.trust import Trust
 
-_MOST_BINS = 100_000
-
 
 class CoverageState(StrEnum):
     """How far the newest change of a path has come."""
@@ -140,7 +138,7 @@ class Covers:
             return Coverage(path=path, state=CoverageState.ABSENT)
         publication = transaction.signing.last_publication()
         unsigned = publication is None or publication.published_at is None
-        if publication is None or unsigned or ref in transaction.signing.dirty_bins(limit=_MOST_BINS):
+        if publication is None or unsigned or transaction.signing.dirty_marks([ref]):
             return Coverage(path=path, state=CoverageState.PENDING, sha256=target.sha256, length=target.length)
         return _covered(path, CoverageState.COVERED, publication, sha256=target.sha256, length=target.length)
 
