@@ -147,7 +147,7 @@ def adrs() -> str:
     for page in sorted(_ADRS.glob("[0-9]*.md")):
         title, _, standing = page.read_text(encoding="utf-8").split("\n", 3)[:3]
         number, _, decision = title.removeprefix("# ").partition(". ")
-        status = standing.removeprefix("Status: ").partition(" ")[0]
+        status = standing.removeprefix("Status: ").partition(" \N{MIDDLE DOT}")[0]
         if page != _ADRS / "0000-template.md":
             rows.append([number, f"[{decision}]({page.name})", status])
     return _table(["number", "decision", "status"], rows)
