@@ -157,6 +157,8 @@ def test_previous_says_what_is_new_in_the_release(tmp_path: Path) -> None:
     shown = screen("--previous", older, newer).stdout
     assert "new since 1.0:" in shown
     assert "hosts: new.invalid" in shown
+    assert "changed: tidy/__init__.py (about " in shown, "code is compared by its lines"
+    assert "changed: *.dist-info/METADATA\n" in shown, "of a text it is not known how much changed"
     same = screen("--previous", older, older).stdout
     assert "new since" not in same
 

@@ -72,7 +72,7 @@ def _changed(member: Changed) -> str:
 
 
 def _finding(finding: Finding, *, known: bool) -> str:
-    place = finding.member or "-"
+    place = finding.member or "the whole"
     if finding.line is not None:
         place += f":{finding.line}"
     lines = [f"    [{finding.check} v{finding.version}, {finding.confidence.value}] {printable(finding.message)}"]
