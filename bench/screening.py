@@ -151,7 +151,8 @@ def screened(path: Path, registry: Registry) -> dict[str, Any]:
     """Screen an archive in this process and say what it cost."""
     gc.disable()  # as a child does
     content = path.read_bytes()
-    job = _job(path, content)
+    job, size = _job(path, content), len(content)
+    del content  # a child is handed a file, and its memory is what is measured
     phases = Phases()
     phases.attach()
     began = _cpu()
@@ -163,7 +164,7 @@ def screened(path: Path, registry: Registry) -> dict[str, Any]:
     return asdict(
         Cost(
             name=path.name,
-            size=len(content),
+            size=size,
             cpu=cpu,
             memory=memory,
             outcome=report.outcome.value,
