@@ -131,6 +131,29 @@ def test_a_moderator_logs_in_reads_decides_and_the_list_is_shorter(
     assert faults == []
 
 
+def test_a_campaign_is_removed_by_one_decision(context: BrowserContext, house: Desk, faults: list[str]) -> None:
+    house.house.judge.fingerprints |= {
+        f"campaign_{part}-1.0-py3-none-any.whl": (11, 12) for part in ("one", "two", "three")
+    }
+    first = house.judged("campaign-one", Tier.HOLD)
+    for part in ("two", "three"):
+        house.judged(f"campaign-{part}", Tier.QUEUE)
+    page = context.new_page()
+    log_in(page, house)
+    page.goto(f"/admin/subjects/{first}")
+    page.get_by_role("link", name="Other files of nearly the same code: 2").click()
+    for part in ("two", "three"):
+        page.get_by_label(f"Choose campaign_{part}-1.0-py3-none-any.whl").check()
+    look(page, "copies")
+    page.get_by_label("Remove").check()
+    page.get_by_label("Reason").fill("The same thief under other names.")
+    page.get_by_role("button", name="Record the decisions").click()
+    expect(page.get_by_role("cell", name="removed by a decision")).to_have_count(2)
+    page.get_by_role("link", name="Checks", exact=True).click()
+    look(page, "checks")
+    assert faults == []
+
+
 def test_hostile_evidence_is_only_text(context: BrowserContext, house: Desk, faults: list[str]) -> None:
     number = house.add(hostile())
     page = context.new_page()

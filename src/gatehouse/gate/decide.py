@@ -9,7 +9,7 @@ out is handed out no more from that moment on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gatehouse.catalog.model import Event, File, FileState
@@ -98,42 +98,79 @@ class Decide:
             NotFound: neither the catalog nor any screening knows such a subject.
             Conflict: the action does not apply to any file of it, or the files are not those that were seen.
         """
+        decision = self._decision(actor, subject, action, reason)
+        with self.database.write() as transaction:
+            self._take(transaction, decision, remote=remote, seen=seen)
+        self.ring()
+
+    def together(
+        self, *, actor: str, files: Sequence[Subject], action: Action, reason: str, remote: str | None = None
+    ) -> None:
+        """Decide on several files at once, one decision each: on all of them or on none.
+
+        Args:
+            actor: who decides.
+            files: on which files; each is pinned by its digest, so that nothing else is decided on.
+            action: what.
+            reason: why, for every one of them; it is kept for ever.
+            remote: from which address, for the audit log.
+
+        Raises:
+            CallerError: there is no file, no reason, or too long a one.
+            NotFound: neither the catalog nor any screening knows one of them.
+            Conflict: the action does not apply to one of them; the message names it.
+        """
+        if not files:
+            raise CallerError("Choose at least one file.")
+        # Projects are locked in the order of their names, so that two decisions cannot wait for each other.
+        in_order = sorted(set(files), key=lambda each: (each.name, each.filename or ""))
+        with self.database.write() as transaction:
+            for subject in in_order:
+                try:
+                    self._take(transaction, self._decision(actor, subject, action, reason), remote=remote)
+                except Conflict as error:
+                    raise Conflict(f"Nothing was decided, because of {subject.filename}. {error}") from error
+        self.ring()
+
+    def _decision(self, actor: str, subject: Subject, action: Action, reason: str) -> Decision:
         reason = reason.strip()
         if not reason or len(reason) > MAX_REASON:
             raise CallerError(f"A decision needs a reason of at most {MAX_REASON} characters.")
-        now = self.clock.now()
-        with self.database.write() as transaction:
-            files = _files(transaction, subject)
-            if action not in possible_actions([file.state for file in files]):
-                raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
-            if seen is not None and seen != standing_of(files):
-                raise Conflict("Its files have changed since you looked: open the page again and decide then.")
-            leaving, to = MOVES[action]
-            affected = [file for file in files if file.state in leaving]
-            if action is Action.RESTORE:
-                self._require_bytes(affected)
-            self.transitions.move(
-                transaction,
-                [file.id for file in affected],
-                to,
-                leaving=leaving - {to},
-                at=now,
-                cause=_CAUSES[action],
-            )
-            if subject.kind is Kind.PROJECT and action is Action.REMOVE:
-                project = transaction.catalog.find_project(subject.name, lock=True)
-                if project is not None:
-                    # Not even its name stays in the list; a restoration renders the pages again.
-                    self.transitions.take_pages_away(transaction, project, at=now)
-            if action is Action.REMOVE and not self.keep_removed:
-                deleted = [file for file in files if file.state is FileState.DELETED]
-                discard(transaction, _digests([*affected, *deleted]), at=now)
-            decision = Decision(subject=subject, actor=actor, action=action, reason=reason, at=now)
-            for each in dict.fromkeys([subject, *map(file_subject, affected)]):
-                transaction.screening.decide(replace(decision, subject=each))
-            transaction.catalog.record(_event(decision))
-            transaction.audit.append(_audit_entry(decision, remote))
-        self.ring()
+        return Decision(subject=subject, actor=actor, action=action, reason=reason, at=self.clock.now())
+
+    def _take(
+        self, transaction: Transaction, decision: Decision, *, remote: str | None, seen: str | None = None
+    ) -> None:
+        subject, action, now = decision.subject, decision.action, decision.at
+        files = _files(transaction, subject)
+        if action not in possible_actions([file.state for file in files]):
+            raise Conflict(f"There is nothing to {action.value.replace('-', ' ')}: {_states(files)}.")
+        if seen is not None and seen != standing_of(files):
+            raise Conflict("Its files have changed since you looked: open the page again and decide then.")
+        leaving, to = MOVES[action]
+        affected = [file for file in files if file.state in leaving]
+        if action is Action.RESTORE:
+            self._require_bytes(affected)
+        self.transitions.move(
+            transaction,
+            [file.id for file in affected],
+            to,
+            leaving=leaving - {to},
+            at=now,
+            cause=_CAUSES[action],
+        )
+        if subject.kind is Kind.PROJECT and action is Action.REMOVE:
+            project = transaction.catalog.find_project(subject.name, lock=True)
+            if project is not None:
+                # Not even its name stays in the list; a restoration renders the pages again.
+                self.transitions.take_pages_away(transaction, project, at=now)
+        if action is Action.REMOVE and not self.keep_removed:
+            deleted = [file for file in files if file.state is FileState.DELETED]
+            discard(transaction, _digests([*affected, *deleted]), at=now)
+        for each in dict.fromkeys([subject, *map(file_subject, affected)]):
+            transaction.screening.decide(replace(decision, subject=each))
+        transaction.catalog.record(_event(decision))
+        transaction.audit.append(_audit_entry(decision, remote))
 
     def _require_bytes(self, files: Collection[File]) -> None:
         """Refuse to publish again what was not kept. The project's lock is held: nobody deletes it meanwhile."""

@@ -98,6 +98,31 @@ class Dossier:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NearCopy:
+    """A file of nearly the same code. Without a state the catalog does not hold it any more."""
+
+    known: Known
+    state: FileState | None
+    uploader: str | None
+    decision: Decision | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copies:
+    """A file, and a page of those of nearly the same code, the newest first. Pages count from 1.
+
+    `actions` are those that can be taken on at least one of them.
+    """
+
+    known: Known
+    count: NearCopies
+    items: tuple[NearCopy, ...]
+    actions: tuple[Action, ...]
+    page: int
+    more: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Decided:
     """A decision, with its subject's number."""
 
@@ -204,6 +229,29 @@ class Desk:
             near_copies=near_copies,
         )
 
+    def copies(self, subject_id: int, page: int = 1) -> Copies:
+        """The files of nearly the same code as this one.
+
+        Raises:
+            NotFound: there is no such subject, or there can be no such page.
+        """
+        offset = _offset(page)
+        with self.database.read() as transaction:
+            subject = _subject(transaction, subject_id)
+            count = transaction.fingerprints.near_copies(subject)
+            found = transaction.fingerprints.list_near_copies(subject, limit=PAGE + 1, offset=offset)
+            subjects, more = _page_of(found)
+            items = tuple(_near_copy(transaction, each) for each in subjects)
+        possible = {action for item in items for action in possible_actions([item.state] if item.state else [])}
+        return Copies(
+            known=Known(subject=subject, id=subject_id),
+            count=count,
+            items=items,
+            actions=tuple(action for action in Action if action in possible),
+            page=page,
+            more=more,
+        )
+
     def decisions(self, *, limit: int = 2 * PAGE) -> tuple[Decided, ...]:
         """The newest decisions on anything."""
         with self.database.read() as transaction:
@@ -244,6 +292,16 @@ def _subject(transaction: Transaction, subject_id: int) -> Subject:
 
 def _known(transaction: Transaction, subject: Subject) -> Known:
     return Known(subject=subject, id=transaction.screening.subject_id(subject))
+
+
+def _near_copy(transaction: Transaction, subject: Subject) -> NearCopy:
+    file = next(iter(_files(transaction, subject)), None)
+    return NearCopy(
+        known=_known(transaction, subject),
+        state=file.state if file else None,
+        uploader=file.uploader if file else None,
+        decision=transaction.screening.latest_decision(subject),
+    )
 
 
 def _above(subject: Subject) -> tuple[Subject, ...]:

@@ -27,3 +27,7 @@ class FingerprintStore(Protocol):
     def near_copies(self, subject: Subject, fingerprint: Sequence[int] | None = None) -> NearCopies:
         """The near-copies of a file, by this fingerprint; without one, by what is kept of it."""
         ...
+
+    def list_near_copies(self, subject: Subject, *, limit: int, offset: int = 0) -> list[Subject]:
+        """The near-copies of a file, by what is kept of it: those that were seen last come first."""
+        ...

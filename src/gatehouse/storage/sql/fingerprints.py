@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from gatehouse.core.errors import InternalError
 from gatehouse.gate.ports.fingerprints import NearCopies
 from gatehouse.gate.ports.screening import Action
 from gatehouse.malware.model import Subject
 from gatehouse.storage.sql.models import DecisionRow, FingerprintRow, SubjectRow
+from gatehouse.storage.sql.screening import read_subject
 from gatehouse.storage.sql.statements import insert
 
 
@@ -34,17 +35,7 @@ class SqlFingerprints:
 
     def near_copies(self, subject: Subject, fingerprint: Sequence[int] | None = None) -> NearCopies:
         """The near-copies of a file, by this fingerprint; without one, by what is kept of it."""
-        subject_id = self._id(subject)
-        keys = set(fingerprint or ())
-        if fingerprint is None:
-            kept = select(FingerprintRow.key).where(FingerprintRow.subject_id == subject_id)
-            keys = set(self._connection.execute(kept).scalars())
-        others = (
-            select(FingerprintRow.subject_id)
-            .where(FingerprintRow.key.in_(keys), FingerprintRow.subject_id != (subject_id or 0))
-            .distinct()
-            .subquery()
-        )
+        others = self._others(subject, fingerprint).subquery()
         newest = (
             select(func.max(DecisionRow.id))
             .where(DecisionRow.subject_id.in_(select(others.c.subject_id)))
@@ -54,6 +45,30 @@ class SqlFingerprints:
         return NearCopies(
             files=self._connection.execute(select(func.count()).select_from(others)).scalar_one(),
             removed=self._connection.execute(removed).scalar_one(),
+        )
+
+    def list_near_copies(self, subject: Subject, *, limit: int, offset: int = 0) -> list[Subject]:
+        """The near-copies of a file, by what is kept of it: those that were seen last come first."""
+        rows = self._connection.execute(
+            select(SubjectRow.__table__)
+            .where(SubjectRow.id.in_(self._others(subject)))
+            .order_by(SubjectRow.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        return [read_subject(row) for row in rows]
+
+    def _others(self, subject: Subject, fingerprint: Sequence[int] | None = None) -> Select[int]:
+        """The numbers of the files that share a key."""
+        subject_id = self._id(subject)
+        keys = set(fingerprint or ())
+        if fingerprint is None:
+            kept = select(FingerprintRow.key).where(FingerprintRow.subject_id == subject_id)
+            keys = set(self._connection.execute(kept).scalars())
+        return (
+            select(FingerprintRow.subject_id)
+            .where(FingerprintRow.key.in_(keys), FingerprintRow.subject_id != (subject_id or 0))
+            .distinct()
         )
 
     def _id(self, subject: Subject) -> int | None:

@@ -14,7 +14,7 @@ from gatehouse.web.admin.guard import guarded
 from gatehouse.web.replies import REVALIDATE, Reply, bytes_reply, redirect
 from gatehouse.web.request import Request
 
-SCREENS = ("login", "queue", "subject", "decisions", "checks", "outbox", "audit")
+SCREENS = ("login", "queue", "subject", "copies", "decisions", "checks", "outbox", "audit")
 
 
 def includeme(config: Configurator) -> None:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from gatehouse.core.errors import CallerError, NotAllowed, TooLarge
+from gatehouse.gate.ports import Action
 from gatehouse.web.request import Request
 
 MAX_BODY = 64 * 1024
 TOKEN_FIELD = "token"  # noqa: S105 - the name of a field
-_MAX_FIELDS = 20
+#: A page of files, each with its box, and what else stands in a form.
+_MAX_FIELDS = 64
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _FOREIGN = "This form did not come from this page: open the page again and repeat it there."
 
@@ -71,3 +73,15 @@ def require_token(fields: Mapping[str, str], expected: str) -> None:
     """
     if not hmac.compare_digest(fields.get(TOKEN_FIELD, "").encode(), expected.encode()):
         raise NotAllowed(_FOREIGN)
+
+
+def action_of(fields: Mapping[str, str]) -> Action:
+    """What the form says should happen.
+
+    Raises:
+        CallerError: nothing, or something unknown.
+    """
+    try:
+        return Action(fields.get("action", ""))
+    except ValueError as error:
+        raise CallerError(f"Choose what should happen: one of {', '.join(Action)}.") from error

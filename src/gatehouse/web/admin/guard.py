@@ -29,7 +29,7 @@ from gatehouse.web.request import Request, View
 
 SESSION_COOKIE = "gatehouse_session"
 #: Where a log-in may lead on to: our own screens, by name.
-ONWARD = re.compile(r"subjects/[0-9]{1,15}|decisions|checks(/[a-z0-9-]{1,64})?|audit")
+ONWARD = re.compile(r"subjects/[0-9]{1,15}(/copies)?|decisions|checks(/[a-z0-9-]{1,64})?|audit")
 _HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ELSEWHERE = (
     "The administration answers on its own machine only. Open it there, or through a tunnel: "

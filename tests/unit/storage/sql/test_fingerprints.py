@@ -47,6 +47,17 @@ def test_files_that_share_a_key_are_near_copies(kept: SqlDatabase) -> None:
     assert [near(kept, subject) for subject in FILES] == [NearCopies(files=1), NearCopies(files=1), NearCopies()]
 
 
+def test_near_copies_are_listed_those_seen_last_first(kept: SqlDatabase) -> None:
+    with kept.write() as transaction:
+        transaction.fingerprints.keep(FILES[2], (1,))
+    with kept.read() as transaction:
+        store = transaction.fingerprints
+        assert store.list_near_copies(FILES[0], limit=9) == [FILES[2], FILES[1]]
+        assert store.list_near_copies(FILES[0], limit=1) == [FILES[2]]
+        assert store.list_near_copies(FILES[0], limit=9, offset=1) == [FILES[1]]
+        assert store.list_near_copies(replace(FILES[0], sha256="cd" * 32), limit=9) == []
+
+
 def test_a_file_that_was_never_seen_finds_them_by_its_fingerprint(kept: SqlDatabase) -> None:
     assert near(kept, replace(FILES[0], sha256="cd" * 32), (2, 7)) == NearCopies(files=3)
     assert near(kept, replace(FILES[0], sha256="cd" * 32)) == NearCopies()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from gatehouse.core.errors import CallerError
 from gatehouse.gate.decide import MAX_REASON
 from gatehouse.gate.desk import Desk
-from gatehouse.gate.ports import Action
 from gatehouse.malware.model import Kind
+from gatehouse.web.admin.forms import action_of
 from gatehouse.web.admin.guard import Visit, signed_in
 from gatehouse.web.replies import Reply, redirect
 
@@ -39,17 +38,10 @@ def decide(visit: Visit) -> Reply:
     gatehouse.decide(
         actor=visit.member.name,
         subject=subject,
-        action=_action(fields.get("action", "")),
+        action=action_of(fields),
         reason=fields.get("reason", "").replace("\r\n", "\n"),
         remote=visit.remote,
         # A file is pinned by its digest. What belongs to a release or project can change under the person's eyes.
         seen=None if subject.kind is Kind.FILE else fields.get("seen", ""),
     )
     return redirect(f"../{number}", status=303)
-
-
-def _action(word: str) -> Action:
-    try:
-        return Action(word)
-    except ValueError as error:
-        raise CallerError(f"Choose what should happen: one of {', '.join(Action)}.") from error
