@@ -69,6 +69,7 @@ class Judge:
         self.says: dict[str, Tier | str] = {}
         self.summaries: dict[str, ReleaseSummary] = {}
         self.fingerprints: dict[str, tuple[int, ...]] = {}
+        self.contents: dict[str, str] = {}
         self.jobs: list[Job] = []
 
     def screen(self, job: Job, archive: Path) -> Report:
@@ -76,7 +77,10 @@ class Judge:
         assert archive.is_file()
         self.jobs.append(job)
         return Report(
-            screened=tuple(_screened(subject, self._word(subject)) for subject in job.subjects),
+            screened=tuple(
+                _screened(subject, self._word(subject), self.contents.get(subject.filename or ""))
+                for subject in job.subjects
+            ),
             summary=self.summaries.get(job.subject.filename or ""),
             fingerprint=self.fingerprints.get(job.subject.filename or "", ()),
         )
@@ -86,7 +90,7 @@ class Judge:
         return self.says.get(names.get(subject.kind) or subject.name, Tier.NONE)
 
 
-def _screened(subject: Subject, word: Tier | str) -> Screened:
+def _screened(subject: Subject, word: Tier | str, content: str | None) -> Screened:
     if isinstance(word, str):
         return Screened(
             subject=subject, outcome=Outcome.INCOMPLETE, tier=Tier.NONE, score=0.0, incomplete_reason=word
@@ -104,6 +108,7 @@ def _screened(subject: Subject, word: Tier | str) -> Screened:
         line=3,
         chain=("source", "sink"),
         excerpt="exec(payload)",
+        content=content,
     )
     verdict = Verdict(
         subject=subject,

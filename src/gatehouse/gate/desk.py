@@ -25,7 +25,8 @@ from gatehouse.gate.ports import (
     Transaction,
     Waiting,
 )
-from gatehouse.malware.model import Kind, Subject, Tier
+from gatehouse.malware.model import Finding, Kind, Subject, Tier
+from gatehouse.malware.settled import unsettled
 
 PAGE = 50
 MAX_PAGE = 10_000
@@ -80,8 +81,9 @@ class Dossier:
     """All that is known of a subject.
 
     `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now;
-    `near_copies` counts other files of nearly the same code; `standing` is what a decision sends back, to prove
-    that it was about these files in these states.
+    `near_copies` counts other files of nearly the same code; `settled` are those of the latest findings that a
+    person let through in a file of the project, and which only rank; `standing` is what a decision sends back, to
+    prove that it was about these files in these states.
     """
 
     known: Known
@@ -95,6 +97,7 @@ class Dossier:
     actions: tuple[Action, ...]
     standing: str
     near_copies: NearCopies
+    settled: frozenset[Finding]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +217,10 @@ class Desk:
             )
             above = tuple(_known(transaction, each) for each in _above(subject))
             near_copies = transaction.fingerprints.near_copies(subject)
+            findings = screenings[0].screened.findings if screenings else ()
+            known = (
+                transaction.settled.of(subject.project) if findings and subject.kind is Kind.FILE else frozenset()
+            )
         possible = possible_actions([file.state for file in files])
         return Dossier(
             known=Known(subject=subject, id=subject_id),
@@ -227,6 +234,7 @@ class Desk:
             actions=tuple(action for action in Action if action in possible),
             standing=standing_of(files),
             near_copies=near_copies,
+            settled=frozenset(findings) - frozenset(unsettled(subject, findings, known)),
         )
 
     def copies(self, subject_id: int, page: int = 1) -> Copies:

@@ -98,7 +98,12 @@ class Screen:
             report = incomplete(job, f"whoever took it up ended without an answer, {MAX_CLAIMS} times")
         else:
             report = self._run(job, self.blobs.path_of(files[0].sha256))
-        report = replace(report, screened=tuple(limited(each, plan) for each in report.screened))
+        # Which of it people know already matters only where it would wait for them.
+        settled: frozenset[str] = frozenset()
+        if report.tier >= Tier.QUEUE:
+            with self.database.read() as transaction:
+                settled = transaction.settled.of(job.subject.project)
+        report = replace(report, screened=tuple(limited(each, plan, settled) for each in report.screened))
         # A crash here loses the run and nothing else: the message is still claimed and comes back.
         self._settle(message, files[0], report, started_at, watching=job if plan.shadow else None)
 

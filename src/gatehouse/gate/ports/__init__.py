@@ -24,6 +24,7 @@ from gatehouse.gate.ports.imports import ImportCounts, Imports, Spool, TargetImp
 from gatehouse.gate.ports.purging import Purger
 from gatehouse.gate.ports.sandbox import Screener
 from gatehouse.gate.ports.screening import TIMETABLE, Action, Decision, ScreeningRecord, ScreeningStore, Waiting
+from gatehouse.gate.ports.settled import SettledFindings
 from gatehouse.gate.ports.signing import (
     Covering,
     Journal,
@@ -85,6 +86,7 @@ __all__ = [
     "Screener",
     "ScreeningRecord",
     "ScreeningStore",
+    "SettledFindings",
     "SigningStore",
     "Spool",
     "StaffMember",

@@ -12,6 +12,7 @@ from gatehouse.gate.ports.fingerprints import FingerprintStore
 from gatehouse.gate.ports.imports import Imports
 from gatehouse.gate.ports.keeping import Keeping
 from gatehouse.gate.ports.screening import ScreeningStore
+from gatehouse.gate.ports.settled import SettledFindings
 from gatehouse.gate.ports.signing import Journal, SigningStore
 from gatehouse.gate.ports.staff import AuditLog, StaffStore
 from gatehouse.gate.ports.summaries import SummaryStore
@@ -69,6 +70,11 @@ class Transaction(Protocol):
     @property
     def fingerprints(self) -> FingerprintStore:
         """What ties files to their near-copies."""
+        ...
+
+    @property
+    def settled(self) -> SettledFindings:
+        """What people let through."""
         ...
 
     @property

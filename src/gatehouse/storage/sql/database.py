@@ -25,6 +25,7 @@ from gatehouse.storage.sql.leases import SqlLeases
 from gatehouse.storage.sql.outbox import SqlOutbox
 from gatehouse.storage.sql.runs import SqlRuns
 from gatehouse.storage.sql.screening import SqlScreening
+from gatehouse.storage.sql.settled import SqlSettledFindings
 from gatehouse.storage.sql.signing import SqlSigning
 from gatehouse.storage.sql.staff import SqlStaff
 from gatehouse.storage.sql.summaries import SqlSummaries
@@ -47,6 +48,7 @@ class SqlTransaction:
         self.screening = SqlScreening(connection)
         self.summaries = SqlSummaries(connection)
         self.fingerprints = SqlFingerprints(connection)
+        self.settled = SqlSettledFindings(connection)
         self.checks = SqlChecks(connection, source=source)
         self.runs = SqlRuns(connection, source=source)
 

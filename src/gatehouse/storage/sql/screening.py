@@ -159,7 +159,7 @@ class SqlScreening:
             .where(FindingRow.screening_id == screening_id, FindingRow.check == check)
             .order_by(FindingRow.id)
         )
-        return [_finding(row) for row in rows]
+        return [read_finding(row) for row in rows]
 
     # --- subjects ------------------------------------------------------------------------------------------------
 
@@ -316,6 +316,7 @@ class SqlScreening:
                         "context": finding.context,
                         "chain": list(finding.chain),
                         "excerpt": finding.excerpt,
+                        "content": finding.content,
                     }
                     for finding in findings
                 ],
@@ -361,7 +362,7 @@ class SqlScreening:
             for row in self._connection.execute(
                 select(FindingRow.__table__).where(FindingRow.screening_id.in_(piece)).order_by(FindingRow.id)
             ):
-                findings[row.screening_id].append(_finding(row))
+                findings[row.screening_id].append(read_finding(row))
             for row in self._connection.execute(
                 select(VerdictRow.__table__).where(VerdictRow.screening_id.in_(piece)).order_by(VerdictRow.id)
             ):
@@ -398,7 +399,8 @@ def read_subject(row: AnyRow) -> Subject:
     )
 
 
-def _finding(row: AnyRow) -> Finding:
+def read_finding(row: AnyRow) -> Finding:
+    """The finding in a row that has its columns."""
     return Finding(
         check=row.check,
         version=str(row.version),
@@ -410,6 +412,7 @@ def _finding(row: AnyRow) -> Finding:
         line=row.line,
         chain=tuple(row.chain),
         excerpt=row.excerpt or "",
+        content=row.content,
     )
 
 

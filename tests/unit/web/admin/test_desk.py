@@ -296,3 +296,12 @@ def test_work_that_failed_for_good_is_counted_on_the_desk_and_has_a_page(desk_ho
     assert file.filename in page
     assert "&lt;b&gt;the disk" in page
     assert desk_house.browser().get("/admin/outbox").status == 303
+
+
+def test_a_finding_that_a_person_let_through_before_says_so(desk_house: Desk, alice: Browser) -> None:
+    desk_house.house.judge.contents["settled_thing-1.0-py3-none-any.whl"] = "ab" * 32
+    number = desk_house.judged("settled-thing")
+    words = "A person let the same through before"
+    assert words not in alice.get(f"/admin/subjects/{number}").text
+    assert decide(alice, number, "let-through") == 303
+    assert words in alice.get(f"/admin/subjects/{number}").text

@@ -93,6 +93,7 @@ class FindingRow(Base):
     context: Mapped[str | None]
     chain: Mapped[JsonList]
     excerpt: Mapped[str | None]
+    content: Mapped[str | None]
 
 
 class VerdictRow(Base):
