@@ -51,7 +51,7 @@ def test_an_empty_database_is_not_current_and_an_upgraded_one_is(empty_database:
     assert migrate.current(url) is None
     assert not migrate.is_current(url)
     migrate.upgrade(url)
-    assert migrate.current(url) == migrate.head() == "0009"
+    assert migrate.current(url) == migrate.head() == "0010"
     assert migrate.is_current(url)
 
 
