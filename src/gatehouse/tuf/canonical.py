@@ -63,6 +63,18 @@ def check_paths(paths: Sequence[str]) -> None:
         raise InvalidName(f"Target path {wrong[:200]!r} has characters outside the grammar of target paths.")
 
 
+def split_paths(column: bytes) -> list[str]:
+    """The paths in a column of them, joined by commas in UTF-8; refused like those of `check_paths`.
+
+    Raises:
+        InvalidName: one has characters outside the grammar of target paths, or none at all.
+    """
+    paths = column.decode("utf-8", "replace").split(",")
+    if column.translate(None, _IN_PATHS).strip(b",") or not all(paths):
+        check_paths(paths)
+    return paths
+
+
 def target_entry(target: Target) -> bytes:
     """The fragment of one target: `"<path>":{"hashes":{"sha256":"…"},"length":…}`.
 

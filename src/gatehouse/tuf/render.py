@@ -16,8 +16,9 @@ from itertools import islice
 from gatehouse.core.digests import sha256_hex
 from gatehouse.core.errors import InternalError
 from gatehouse.tuf import canonical
-from gatehouse.tuf.model import OnlineRole, RawTarget
+from gatehouse.tuf.model import OnlineRole, RawTarget, TargetColumns
 
+_DIGITS = b"0123456789"
 #: Gives a role's signed part for a version and an expiry.
 Body = Callable[[int, datetime], bytes]
 
@@ -31,20 +32,34 @@ def entries(rows: Sequence[RawTarget]) -> bytes:
         InvalidName: a path has characters outside the grammar of target paths.
         InternalError: the rows are not in order, a path stands twice, or a value is out of range.
     """
-    if not rows:
-        return b""
-    paths, digests, lengths = zip(*rows, strict=True)
-    canonical.check_paths(paths)
+    return entries_of(TargetColumns.of(rows)) if rows else b""
+
+
+def entries_of(columns: TargetColumns) -> bytes:
+    """The entries of a bin, joined, from the columns of its targets in order.
+
+    Raises:
+        InvalidName: a path has characters outside the grammar of target paths.
+        InternalError: the targets are not in order, a path stands twice, or a value is out of range.
+    """
+    paths = canonical.split_paths(columns.paths)
+    lengths = columns.lengths.decode("ascii", "replace").split(",")
     if not all(map(operator.lt, paths, islice(paths, 1, None))):
         raise InternalError(f"The targets from {paths[0]} on are not in order, or one stands twice.")
-    if set(map(len, digests)) != {_DIGEST_BYTES} or {*map(type, lengths)} != {int} or min(lengths) < 0:
+    if len(columns.digests) != _DIGEST_BYTES * len(paths) or not _are_lengths(columns.lengths, lengths, len(paths)):
         raise InternalError(f"A target from {paths[0]} on has no SHA-256 or a negative length.")
+    digests = columns.digests.hex(",", _DIGEST_BYTES).split(",")
     return ",".join(
         [
             f'"{path}":{{"hashes":{{"sha256":"{digest}"}},"length":{length}}}'
-            for path, digest, length in zip(paths, map(bytes.hex, digests), lengths, strict=True)
+            for path, digest, length in zip(paths, digests, lengths, strict=True)
         ]
     ).encode()
+
+
+def _are_lengths(column: bytes, lengths: Sequence[str], count: int) -> bool:
+    """Whether these are so many whole numbers, none of them negative."""
+    return len(lengths) == count and all(lengths) and column.translate(None, _DIGITS) == b"," * (count - 1)
 
 
 def entries_body(body: bytes) -> Body:

@@ -34,7 +34,7 @@ _SPEC: Final = b'"spec_version":"1.0.31"'
 _PLAIN: Final = bytes(
     code for code in range(128) if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "._+!~/-")
 )
-_ENTRY_SKELETON: Final = b'"":{"":{"":""},"":},'
+_ENTRY_SKELETON: Final = b'"":{"":{"":""},"":}'
 _ENTRY = re.compile(rb'"([^"]+)":\{"hashes":\{"sha256":"[0-9a-f]{64}"\},"length":[0-9]+\}')
 #: Of a bin that is new as a whole, so many entries are looked at one by one.
 _LOOKED_AT: Final = 16
@@ -70,15 +70,16 @@ def verify_bin(
     _check_role(name, data, role, None if previous is None else previous[0], now)
     head, tail = _bin_frame(role)
     signed = _signed(name, data, authorities)
-    body = _inside(name, signed, head, tail)
     for path in expected:
         _check_place(name, path, layout, ref)
     if previous is None or previous[1] is None:
-        _check_whole(name, body, layout, ref)
-        _check_listed(name, body, expected)
+        _check_whole(name, signed, head, tail, layout, ref)
+        if expected:
+            _check_listed(name, _inside(name, signed, head, tail), expected)
         return
     before = _signed(name, previous[1], ())
     old_head, old_tail = _bin_frame(previous[0])
+    body = _inside(name, signed, head, tail)
     _check_changes(name, _inside(name, before, old_head, old_tail), body, expected)
 
 
@@ -212,10 +213,14 @@ def _snapshot_frame(role: OnlineRole) -> tuple[bytes, bytes]:
 
 def _inside(name: str, signed: bytes, head: bytes, tail: bytes) -> bytes:
     """What stands between head and tail, a comma before each entry."""
+    _check_frame(name, signed, head, tail)
+    inside = memoryview(signed)[len(head) : len(signed) - len(tail)]
+    return b"".join((b",", inside)) if inside else b""
+
+
+def _check_frame(name: str, signed: bytes, head: bytes, tail: bytes) -> None:
     if not signed.startswith(head) or not signed.endswith(tail) or len(signed) < len(head) + len(tail):
         raise RehearsalFailed(name, "its type, expiry, specification or version is not as it would be committed")
-    inside = signed[len(head) : len(signed) - len(tail)]
-    return b"," + inside if inside else b""
 
 
 def _moment(moment: datetime) -> bytes:
@@ -280,21 +285,25 @@ def _check_neighbours(name: str, path: str, body: bytes, start: int, end: int) -
         raise RehearsalFailed(name, f"{path} is out of order")
 
 
-def _check_whole(name: str, body: bytes, layout: BinLayout, ref: BinRef) -> None:
-    """A body that nothing can be compared with: its skeleton, and some of its entries."""
-    skeleton = body[1:].translate(None, _PLAIN) + b"," if body else b""
-    count = len(skeleton) // len(_ENTRY_SKELETON)
-    if skeleton != _ENTRY_SKELETON * count:
+def _check_whole(name: str, signed: bytes, head: bytes, tail: bytes, layout: BinLayout, ref: BinRef) -> None:
+    """Entries that nothing can be compared with: the skeleton of them all, and some of them one by one."""
+    _check_frame(name, signed, head, tail)
+    # Of the whole at once, frame and all: a bin is large, and cutting the entries out would copy them.
+    frame = head.translate(None, _PLAIN), tail.translate(None, _PLAIN)
+    skeleton = signed.translate(None, _PLAIN)
+    begin, end = len(head), len(signed) - len(tail)
+    count = (len(skeleton) - sum(map(len, frame)) + 1) // (len(_ENTRY_SKELETON) + 1)
+    if (begin == end) != (count == 0) or skeleton != b",".join([_ENTRY_SKELETON] * count).join(frame):
         raise RehearsalFailed(name, "its entries are not in their grammar")
-    if not body:
+    if not count:
         return
-    separator = body[: body.index(b"/") + 1]
+    opening = signed[begin : signed.index(b"/", begin) + 1]
     last = b""
     for number in range(_LOOKED_AT):
-        at = body.find(separator, max(len(body) * number // _LOOKED_AT - 1, 0))
-        entry = _ENTRY.match(body, at + 1) if at >= 0 else None
+        at = signed.find(opening, begin + (end - begin) * number // _LOOKED_AT, end)
         if at < 0:
             break
+        entry = _ENTRY.match(signed, at, end)
         if entry is None:
             raise RehearsalFailed(name, "its entries are not in their grammar")
         if entry[1] < last:

@@ -64,6 +64,12 @@ DIGEST = bytes(32)
         ([("files/a/a", DIGEST[1:], 1)], InternalError, "no SHA-256"),
         ([("files/a/a", DIGEST, -1)], InternalError, "negative length"),
         ([("files/a/a", DIGEST, "1}")], InternalError, "negative length"),
+        # A comma is what joins the columns.
+        ([("files/a/a,files/a/b", DIGEST, 1)], InternalError, "no SHA-256"),
+        ([("files/a/a,files/a/b", DIGEST * 2, 1)], InternalError, "negative length"),
+        ([("files/a/a", DIGEST, "1,2")], InternalError, "negative length"),
+        ([("files/a/a", DIGEST, ""), ("files/a/b", DIGEST, 2)], InternalError, "negative length"),
+        ([("files/a/a,files/a/b", DIGEST * 2, "1,2"), (",", b"", "3")], InvalidName, "has characters outside"),
     ],
 )
 def test_rows_that_would_not_be_canonical_are_refused(

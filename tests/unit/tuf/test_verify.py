@@ -246,6 +246,8 @@ WHOLE_FORGERIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a quote": (lambda s: s.replace(b"files/", b'files/"', 1), "grammar"),
     "out of order": (lambda s: moved(s, entry(LAST), entry(FIRST)), "out of order"),
     "another's entry": (lambda s: s.replace(entry(FIRST), entry(ELSEWHERE)), "does not belong"),
+    "text before all": (lambda s: s.replace(b'"targets":{', b'"targets":{more'), "grammar"),
+    "text alone": (lambda s: re.sub(rb'("targets":\{).*(\},"version")', rb"\1more\2", s), "grammar"),
     "no family": (lambda s: s.replace(b'"files/', b'"evil_/'), "belongs to no bin"),
     "a digest cut short": (lambda s: re.sub(rb'"[0-9a-f]{64}"', b'"00"', s, count=1), "grammar"),
     "a missing change": (lambda s: s.replace(entry(COMES) + b",", b""), f"{COMES} is not listed"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, RawTarget, Target, TargetChange
+from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, RawTarget, Target, TargetChange, TargetColumns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +135,10 @@ class SigningStore(Protocol):
 
     def raw_targets(self, refs: Collection[BinRef]) -> Iterator[tuple[BinRef, Sequence[RawTarget]]]:
         """The targets of each of these bins that has any, sorted by path, as a stream: there may be millions."""
+        ...
+
+    def target_columns(self, refs: Collection[BinRef]) -> Iterator[tuple[BinRef, TargetColumns]]:
+        """The targets of each of these bins that has any, by column, sorted by path, as a stream."""
         ...
 
     def load_targets(self, bins: Mapping[BinRef, Sequence[RawTarget]]) -> None:

@@ -18,10 +18,10 @@ from securesystemslib.signer import CryptoSigner
 from gatehouse.gate.ports import Database
 from gatehouse.gate.publishing.changes import Selection
 from gatehouse.gate.publishing.state import PublisherState
-from gatehouse.tuf.model import BinRef, Target
+from gatehouse.tuf.model import BinRef, Target, TargetColumns
 from gatehouse.tuf.plan import Plan, SignedRole, filename
 from gatehouse.tuf.ports import MetadataStore, Stage
-from gatehouse.tuf.render import entries, is_as_committed
+from gatehouse.tuf.render import entries_of, is_as_committed
 from gatehouse.tuf.splice import body_of, splice
 from gatehouse.tuf.verify import verify_bin
 
@@ -108,8 +108,8 @@ class Maker:
             return Made(bins=made, marks=marks, refs=frozenset())
         with self.database.read() as transaction:
             dirty = transaction.signing.dirty_marks(wanted)
-            rows = _with_empty(wanted, transaction.signing.raw_targets(wanted))
-            bodies = ((ref, splice(entries(targets), changes.get(ref, {}))) for ref, targets in rows)
+            rows = _with_empty(wanted, transaction.signing.target_columns(wanted))
+            bodies = ((ref, _body(columns, changes.get(ref, {}))) for ref, columns in rows)
             size = 0
             for ref, signed in self._each(
                 bodies, lambda item: (item[0], self._sign(item[0], item[1], None, changes.get(item[0], {})))
@@ -178,14 +178,19 @@ def in_threads(items: Iterable[T], function: Callable[[T], R], *, threads: int) 
                 future.cancel()
 
 
-def _with_empty(wanted: list[BinRef], rows: Iterable[tuple[BinRef, T]]) -> Iterator[tuple[BinRef, T | tuple[()]]]:
-    """Every wanted bin in order, those without a row too."""
+def _body(columns: TargetColumns | None, changes: Mapping[str, Target | None]) -> bytes:
+    body = b"" if columns is None else entries_of(columns)
+    return splice(body, changes) if changes else body
+
+
+def _with_empty(wanted: list[BinRef], found: Iterable[tuple[BinRef, T]]) -> Iterator[tuple[BinRef, T | None]]:
+    """Every wanted bin in order, those of which nothing was found too."""
     rest = iter(wanted)
-    for ref, targets in rows:
+    for ref, item in found:
         for each in rest:
             if each == ref:
-                yield ref, targets
+                yield ref, item
                 break
-            yield each, ()
+            yield each, None
     for each in rest:
-        yield each, ()
+        yield each, None

@@ -23,8 +23,8 @@ from gatehouse.tuf.model import BinRef, OfflineMetadata, OnlineRole, Target
 from gatehouse.tuf.plan import filename
 from gatehouse.tuf.ports import MetadataStore
 from gatehouse.tuf.render import (
-    entries,
     entries_body,
+    entries_of,
     is_as_committed,
     listing_body,
     render_again,
@@ -168,8 +168,8 @@ class _Again:
                 return render_again(role, entries_body(splice(body_of(before), changes)))
             except GatehouseError:
                 log.warning("the file before was no help", role=role.name, version=role.version)
-        rows = dict(self.transaction.signing.raw_targets([ref]))
-        return render_again(role, entries_body(entries(rows.get(ref, ()))))
+        found = dict(self.transaction.signing.target_columns([ref]))
+        return render_again(role, entries_body(entries_of(found[ref]) if found else b""))
 
 
 def _refuse_store_ahead(stored: bytes | None, committed: OnlineRole | None) -> None:

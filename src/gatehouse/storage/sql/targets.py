@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, tuple_
@@ -19,8 +19,17 @@ from gatehouse.gate.ports import PUBLISHER_LEASE
 from gatehouse.storage.sql.models import DirtyBinRow, LeaseRow, PublicationRow, TargetRow
 from gatehouse.storage.sql.statements import insert, pieces
 from gatehouse.tuf.canonical import check_paths
-from gatehouse.tuf.model import BinRef, Family, RawTarget, Target, TargetChange
+from gatehouse.tuf.model import BinRef, Family, RawTarget, Target, TargetChange, TargetColumns
 
+# Joined by the database: rows that cross one by one cost more than all else that is done with them. That SQLite keeps
+# the order of the table's tree, and joins digests as the bytes that they are, is proved where they are rendered.
+_COLUMNS = {
+    "sqlite": "SELECT CAST(group_concat(path, ',') AS BLOB), CAST(group_concat(sha256, '') AS BLOB), "
+    "CAST(group_concat(length, ',') AS BLOB) FROM targets WHERE family = ? AND bin = ?",
+    "postgresql": "SELECT convert_to(string_agg(path, ','), 'UTF8'), string_agg(sha256, ''), "
+    "convert_to(string_agg(length::text, ','), 'UTF8') FROM (SELECT path, sha256, length FROM targets "
+    "WHERE family = %s AND bin = %s ORDER BY path) AS targets",
+}
 _COPY = "COPY loaded_targets (family, bin, path, sha256, length) FROM STDIN (FORMAT BINARY)"
 _COPIED_TYPES = ("int8", "int8", "text", "bytea", "int8")
 
@@ -101,6 +110,15 @@ class SqlTargets:
             if rows := self._raw(ref):
                 yield ref, rows
 
+    def target_columns(self, refs: Collection[BinRef]) -> Iterator[tuple[BinRef, TargetColumns]]:
+        """The targets of each of these bins that has any, by column, sorted by path, as a stream."""
+        with self._raw_cursor() as cursor:
+            query = _COLUMNS[self._connection.dialect.name]
+            for ref in sorted(refs):
+                paths, digests, lengths = cursor.execute(query, (int(ref.family), ref.index)).fetchone()
+                if paths is not None:
+                    yield ref, TargetColumns(paths=paths, digests=digests, lengths=lengths)
+
     def load_targets(self, bins: Mapping[BinRef, Sequence[RawTarget]]) -> None:
         """Set targets past the journal and mark their bins dirty.
 
@@ -167,16 +185,21 @@ class SqlTargets:
         return again
 
     def _raw(self, ref: BinRef) -> list[RawTarget]:
-        # Past SQLAlchemy's rows, which would cost more than the database does.
-        mark, options = ("%s", {"binary": True}) if self._connection.dialect.name == "postgresql" else ("?", {})
-        cursor: Any = self._connection.connection.cursor(**options)
-        with closing(cursor):
+        mark = "%s" if self._connection.dialect.name == "postgresql" else "?"
+        with self._raw_cursor() as cursor:
             cursor.execute(
                 f"SELECT path, sha256, length FROM targets WHERE family = {mark} AND bin = {mark} ORDER BY path",  # noqa: S608 -- a constant of ours
                 (int(ref.family), ref.index),
             )
             rows: list[RawTarget] = cursor.fetchall()
         return rows
+
+    @contextmanager
+    def _raw_cursor(self) -> Iterator[Any]:
+        """The driver's own: SQLAlchemy's rows would cost more than the database does."""
+        options = {"binary": True} if self._connection.dialect.name == "postgresql" else {}
+        with closing(self._connection.connection.cursor(**options)) as cursor:
+            yield cursor
 
     def _refuse_amid_a_publication(self) -> None:
         # The row that every commit of a publication locks: none takes place until this transaction ends.

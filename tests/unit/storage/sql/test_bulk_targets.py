@@ -11,7 +11,8 @@ from gatehouse.core.errors import Conflict, InternalError
 from gatehouse.core.names import InvalidName
 from gatehouse.gate.ports import RoleSummary
 from gatehouse.storage.sql.database import SqlDatabase, SqlTransaction
-from gatehouse.tuf.model import BinRef, Family, OfflineMetadata, OnlineRole, Target
+from gatehouse.tuf.model import BinRef, Family, OfflineMetadata, OnlineRole, Target, TargetColumns
+from gatehouse.tuf.render import entries, entries_of
 from tests.support.targets import by_bin
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 1, tzinfo=UTC)
@@ -74,6 +75,23 @@ def test_raw_targets_come_in_the_order_of_their_code_points(database: SqlDatabas
         tx.signing.load_targets(by_bin((ONE, target(path)) for path in paths))
         ((_, rows),) = tx.signing.raw_targets([ONE])
     assert [path for path, _, _ in rows] == sorted(paths)
+
+
+def test_columns_are_what_the_rows_are(database: SqlDatabase) -> None:
+    # In no order, of paths that other collations order otherwise, with digests that are no text.
+    paths = ["files/a/B-1.tar.gz", "files/a-b/a_1.zip", "files/a/a.1.zip", "files/a/A1.zip", "files/a0/x"]
+    digests = [f"{byte:02x}" * 32 for byte in (0, 0x27, 0x2C, 0x80, 0xFF)]
+    rows = [
+        (ONE, Target(path=path, sha256=digest, length=length))
+        for path, digest, length in zip(paths, digests, (0, 1, 2**53, 77, 10), strict=True)
+    ]
+    with database.write() as tx:
+        tx.signing.load_targets(by_bin([(OTHER, target("files/b/b")), *rows]))
+        ((_, there),) = tx.signing.raw_targets([ONE])
+        found = list(tx.signing.target_columns([OTHER, PAGES, ONE]))
+    assert [ref for ref, _ in found] == [ONE, OTHER], "in order, and none that is empty"
+    assert found[0][1] == TargetColumns.of(there)
+    assert entries_of(found[0][1]) == entries(sorted(by_bin(rows)[ONE]))
 
 
 @pytest.mark.parametrize(
