@@ -46,7 +46,9 @@ def entries_of(columns: TargetColumns) -> bytes:
     lengths = columns.lengths.decode("ascii", "replace").split(",")
     if not all(map(operator.lt, paths, islice(paths, 1, None))):
         raise InternalError(f"The targets from {paths[0]} on are not in order, or one stands twice.")
-    if len(columns.digests) != _DIGEST_BYTES * len(paths) or not _are_lengths(columns.lengths, lengths, len(paths)):
+    whole = len(columns.digests) == _DIGEST_BYTES * len(paths) and len(lengths) == len(paths) and all(lengths)
+    # Nothing but digits and the commas between: no sign either.
+    if not whole or columns.lengths.translate(None, _DIGITS) != b"," * (len(lengths) - 1):
         raise InternalError(f"A target from {paths[0]} on has no SHA-256 or a negative length.")
     digests = columns.digests.hex(",", _DIGEST_BYTES).split(",")
     return ",".join(
@@ -55,11 +57,6 @@ def entries_of(columns: TargetColumns) -> bytes:
             for path, digest, length in zip(paths, digests, lengths, strict=True)
         ]
     ).encode()
-
-
-def _are_lengths(column: bytes, lengths: Sequence[str], count: int) -> bool:
-    """Whether these are so many whole numbers, none of them negative."""
-    return len(lengths) == count and all(lengths) and column.translate(None, _DIGITS) == b"," * (count - 1)
 
 
 def entries_body(body: bytes) -> Body:

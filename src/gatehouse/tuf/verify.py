@@ -73,7 +73,7 @@ def verify_bin(
     for path in expected:
         _check_place(name, path, layout, ref)
     if previous is None or previous[1] is None:
-        _check_whole(name, signed, head, tail, layout, ref)
+        _check_whole(name, signed, (head, tail), layout, ref)
         if expected:
             _check_listed(name, _inside(name, signed, head, tail), expected)
         return
@@ -285,15 +285,16 @@ def _check_neighbours(name: str, path: str, body: bytes, start: int, end: int) -
         raise RehearsalFailed(name, f"{path} is out of order")
 
 
-def _check_whole(name: str, signed: bytes, head: bytes, tail: bytes, layout: BinLayout, ref: BinRef) -> None:
+def _check_whole(name: str, signed: bytes, frame: tuple[bytes, bytes], layout: BinLayout, ref: BinRef) -> None:
     """Entries that nothing can be compared with: the skeleton of them all, and some of them one by one."""
+    head, tail = frame
     _check_frame(name, signed, head, tail)
     # Of the whole at once, frame and all: a bin is large, and cutting the entries out would copy them.
-    frame = head.translate(None, _PLAIN), tail.translate(None, _PLAIN)
+    bones = [part.translate(None, _PLAIN) for part in frame]
     skeleton = signed.translate(None, _PLAIN)
     begin, end = len(head), len(signed) - len(tail)
-    count = (len(skeleton) - sum(map(len, frame)) + 1) // (len(_ENTRY_SKELETON) + 1)
-    if (begin == end) != (count == 0) or skeleton != b",".join([_ENTRY_SKELETON] * count).join(frame):
+    count = (len(skeleton) - sum(map(len, bones)) + 1) // (len(_ENTRY_SKELETON) + 1)
+    if (begin == end) != (count == 0) or skeleton != b",".join([_ENTRY_SKELETON] * count).join(bones):
         raise RehearsalFailed(name, "its entries are not in their grammar")
     if not count:
         return

@@ -21,8 +21,8 @@ from gatehouse.storage.sql.statements import insert, pieces
 from gatehouse.tuf.canonical import check_paths
 from gatehouse.tuf.model import BinRef, Family, RawTarget, Target, TargetChange, TargetColumns
 
-# Joined by the database: rows that cross one by one cost more than all else that is done with them. That SQLite keeps
-# the order of the table's tree, and joins digests as the bytes that they are, is proved where they are rendered.
+# Joined by the database: rows that cross one by one cost more than all that is done with them. That SQLite keeps
+# the order of its tree, and joins digests as the bytes that they are, is proved where they are rendered.
 _COLUMNS = {
     "sqlite": "SELECT CAST(group_concat(path, ',') AS BLOB), CAST(group_concat(sha256, '') AS BLOB), "
     "CAST(group_concat(length, ',') AS BLOB) FROM targets WHERE family = ? AND bin = ?",
