@@ -74,6 +74,9 @@ class PassingStore:
     def read(self, name: str) -> bytes | None:
         return self._store.read(name)
 
+    def expect(self, name: str) -> None:
+        self._store.expect(name)
+
     def files(self) -> Iterator[StoredFile]:
         return self._store.files()
 

@@ -37,6 +37,7 @@ from gatehouse.gate.publishing.making import Made, Maker
 from gatehouse.gate.publishing.recover import TIMESTAMP_FILE, Recovery
 from gatehouse.gate.publishing.rehearsal import rehearse_draft
 from gatehouse.gate.publishing.state import PublisherState
+from gatehouse.gate.publishing.warming import warming
 from gatehouse.gate.purge import Purges
 from gatehouse.gate.trust import Trust
 from gatehouse.tuf.canonical import whole_second
@@ -268,7 +269,8 @@ class Publisher:
         if selection.bins or reason != "the timestamp is due":
             selection.take_bins(committed.bins_due(self.lifetimes, now, limit=_RIDERS))
         with self._maker(plan, state) as maker:
-            made = maker.make(selection)
+            with warming(self.database, selection.entries):
+                made = maker.make(selection)
             draft = plan.finish(made.bins, new_snapshot=renew_all)
             return self._carry_out(draft, made, selection.entries, state, now=now, reason=reason)
 

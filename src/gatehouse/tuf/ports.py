@@ -57,6 +57,10 @@ class MetadataStore(Protocol):
         """A file's bytes, or None if there is none (or the name is not one of a metadata file)."""
         ...
 
+    def expect(self, name: str) -> None:
+        """A file will be read soon: a store may have its disk begin. Only about speed; nothing is raised."""
+        ...
+
     def files(self) -> Iterator[StoredFile]:
         """Every metadata file, in no order, as a stream: there may be millions. Not for a publication's path.
 

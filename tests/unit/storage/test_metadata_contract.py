@@ -31,6 +31,13 @@ class TestCreating:
         }
         assert store.read("2.root.json") is None
 
+    def test_to_expect_a_file_changes_nothing_whether_it_comes_or_not(self, store: MetadataStore) -> None:
+        store.create([("1.root.json", b"root")])
+        for name in ("1.root.json", "2.root.json", "timestamp.json", *NO_NAMES):
+            store.expect(name)
+        assert names(store) == ["1.root.json"]
+        assert store.read("1.root.json") == b"root"
+
     def test_nothing_to_create_is_success(self, store: MetadataStore) -> None:
         store.create([])
         assert names(store) == []

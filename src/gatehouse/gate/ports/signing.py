@@ -129,6 +129,13 @@ class SigningStore(Protocol):
         """Set and remove targets; the last change of a path wins."""
         ...
 
+    def touch_targets(self, keys: Sequence[tuple[BinRef, str]]) -> None:
+        """Read what `apply` will look at for these targets, whether they are there or not; nothing comes of it.
+
+        The database then has it in memory and need not fetch it, row after row, while a commit waits.
+        """
+        ...
+
     def bins(self, refs: Collection[BinRef]) -> dict[BinRef, list[Target]]:
         """All targets of each of these bins, sorted by path; an empty bin has an empty list."""
         ...

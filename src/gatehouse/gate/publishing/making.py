@@ -28,6 +28,8 @@ from gatehouse.tuf.verify import verify_bin
 log = structlog.get_logger(__name__)
 #: Fewer bins are made sooner than threads start.
 _WORTH_THREADS = 4
+#: So many files the disk may read at once, ahead of the threads: it has a queue of its own.
+_AHEAD = 24
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -66,7 +68,8 @@ class Maker:
         spliced = [ref for ref in selection.bins if ref not in selection.rendered]
         bins: list[SignedRole] = []
         lost: list[BinRef] = []
-        for ref, made in self._each(spliced, lambda ref: (ref, self._from_file(ref, selection.bins[ref]))):
+        expected = spliced if len(spliced) < _WORTH_THREADS else ahead(spliced, self._expect, by=_AHEAD)
+        for ref, made in self._each(expected, lambda ref: (ref, self._from_file(ref, selection.bins[ref]))):
             if made is None:
                 lost.append(ref)
             else:
@@ -120,6 +123,11 @@ class Maker:
                 if room is not None and size >= room:
                     break
         return Made(bins=made, marks=marks, refs=frozenset(marks))
+
+    def _expect(self, ref: BinRef) -> None:
+        role = self.plan.committed.role(self.plan.committed.offline.layout.role_name(ref))
+        if role is not None:
+            self.store.expect(filename(role))
 
     def _from_file(self, ref: BinRef, changes: Mapping[str, Target | None]) -> SignedRole | None:
         """Make a bin from its file; None if the store does not hold that as it was committed."""
@@ -176,6 +184,17 @@ def in_threads(items: Iterable[T], function: Callable[[T], R], *, threads: int) 
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def ahead(items: Iterable[T], tell: Callable[[T], None], *, by: int) -> Iterator[T]:
+    """The items in order; each was told of when `by` others were still to come before it."""
+    waiting: deque[T] = deque()
+    for item in items:
+        tell(item)
+        waiting.append(item)
+        if len(waiting) > by:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _body(columns: TargetColumns | None, changes: Mapping[str, Target | None]) -> bytes:

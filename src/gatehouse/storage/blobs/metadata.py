@@ -122,6 +122,12 @@ class FolderMetadataStore:
                 return file.read()
         return None
 
+    def expect(self, name: str) -> None:
+        """Have the disk begin to read a file, if it must."""
+        if is_metadata(name):
+            with suppress(OSError):
+                durable.begin_to_read(self._root / name)
+
     def files(self) -> Iterator[StoredFile]:
         """Every metadata file, in no order, as a stream.
 

@@ -107,6 +107,9 @@ class S3MetadataStore:
         found = self._bucket.get(self._prefix + name)
         return None if found is None else found.data
 
+    def expect(self, name: str) -> None:
+        """Nothing: a request made ahead would be a second request."""
+
     def files(self) -> Iterator[StoredFile]:
         """Every metadata file, in no order, as a stream.
 

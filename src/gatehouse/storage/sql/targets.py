@@ -8,6 +8,7 @@ mark that it was read with. So the file of a committed publication can always be
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from gatehouse.core.errors import Conflict, InternalError
 from gatehouse.gate.ports import PUBLISHER_LEASE
 from gatehouse.storage.sql.models import DirtyBinRow, LeaseRow, PublicationRow, TargetRow
 from gatehouse.storage.sql.statements import insert, pieces
+from gatehouse.storage.sql.types import is_sha256
 from gatehouse.tuf.canonical import check_paths
 from gatehouse.tuf.model import BinRef, Family, RawTarget, Target, TargetChange, TargetColumns
 
@@ -30,6 +32,25 @@ _COLUMNS = {
     "convert_to(string_agg(length::text, ','), 'UTF8') FROM (SELECT path, sha256, length FROM targets "
     "WHERE family = %s AND bin = %s ORDER BY path) AS targets",
 }
+_PUT = (
+    "INSERT INTO targets (family, bin, path, sha256, length) {} ON CONFLICT (family, bin, path) "
+    "DO UPDATE SET sha256 = excluded.sha256, length = excluded.length"
+)
+_PUT_ROW = _PUT.format("VALUES (?, ?, ?, ?, ?)")
+_PUT_ARRAYS = _PUT.format(
+    "SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bytea[], %s::bigint[])"
+)
+# Row by row, whatever the planner thinks of it; `xmin` stands in the row itself and in no index.
+_TOUCH_ARRAYS = (
+    "SELECT count(there.xmin) FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS key (family, bin, path), "
+    "LATERAL (SELECT targets.xmin FROM targets WHERE targets.family = key.family AND targets.bin = key.bin "
+    "AND targets.path = key.path OFFSET 0) AS there"
+)
+_TOUCH_JSON = (
+    "SELECT count(targets.path) FROM json_each(?) AS key CROSS JOIN targets "
+    "ON targets.family = json_extract(key.value, '$[0]') AND targets.bin = json_extract(key.value, '$[1]') "
+    "AND targets.path = json_extract(key.value, '$[2]')"
+)
 _COPY = "COPY loaded_targets (family, bin, path, sha256, length) FROM STDIN (FORMAT BINARY)"
 _COPIED_TYPES = ("int8", "int8", "text", "bytea", "int8")
 
@@ -50,16 +71,20 @@ class SqlTargets:
         return None if row is None else Target(path=row.path, sha256=row.sha256, length=row.length)
 
     def apply(self, changes: Sequence[tuple[BinRef, TargetChange]]) -> None:
-        """Set and remove targets; the last change of a path wins."""
+        """Set and remove targets; the last change of a path wins.
+
+        Raises:
+            InvalidName: a path to set has characters outside the grammar of target paths.
+            InternalError: a digest is none.
+        """
         last = {(int(ref.family), ref.index, change.path): change.target for ref, change in changes}
         # Sorted: neighbours are written together, and two transactions meet their rows in the same order.
         keys = sorted(last)
         removed = [{"f": f, "b": b, "p": p} for f, b, p in keys if last[f, b, p] is None]
         present = [
-            {"family": f, "bin": b, "path": p, "sha256": target.sha256, "length": target.length}
-            for f, b, p in keys
-            if (target := last[f, b, p]) is not None
+            (f, b, p, _digest(target), target.length) for f, b, p in keys if (target := last[f, b, p]) is not None
         ]
+        check_paths([path for _, _, path, _, _ in present])
         if removed:
             self._connection.execute(
                 delete(TargetRow).where(
@@ -69,15 +94,19 @@ class SqlTargets:
                 ),
                 removed,
             )
-        if present:
-            statement = insert(self._connection, TargetRow)
-            self._connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["family", "bin", "path"],
-                    set_={"sha256": statement.excluded.sha256, "length": statement.excluded.length},
-                ),
-                present,
-            )
+        if present and self._connection.dialect.name == "postgresql":
+            # All in one statement: a statement a row costs both sides more than the rows do.
+            self._connection.exec_driver_sql(_PUT_ARRAYS, tuple(map(list, zip(*present, strict=True))))
+        elif present:
+            self._connection.exec_driver_sql(_PUT_ROW, present)
+
+    def touch_targets(self, keys: Sequence[tuple[BinRef, str]]) -> None:
+        """Read what `apply` will look at for these targets, whether they are there or not; nothing comes of it."""
+        wanted = [(int(ref.family), ref.index, path) for ref, path in keys]
+        if self._connection.dialect.name == "postgresql":
+            self._connection.exec_driver_sql(_TOUCH_ARRAYS, tuple(map(list, zip(*wanted, strict=True))))
+        else:
+            self._connection.exec_driver_sql(_TOUCH_JSON, (json.dumps(wanted),))
 
     def bins(self, refs: Collection[BinRef]) -> dict[BinRef, list[Target]]:
         """All targets of each of these bins, sorted by path."""
@@ -140,11 +169,7 @@ class SqlTargets:
         if self._connection.dialect.name == "postgresql":
             self._copy(raw)
         elif raw:
-            self._connection.exec_driver_sql(
-                "INSERT INTO targets (family, bin, path, sha256, length) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
-                "(family, bin, path) DO UPDATE SET sha256 = excluded.sha256, length = excluded.length",
-                raw,
-            )
+            self._connection.exec_driver_sql(_PUT_ROW, raw)
         self.mark_dirty([ref for ref in bins if bins[ref]])
 
     def mark_dirty(self, refs: Collection[BinRef]) -> None:
@@ -220,11 +245,15 @@ class SqlTargets:
             for row in raw:
                 copy.write_row(row)
         self._connection.exec_driver_sql(
-            "INSERT INTO targets (family, bin, path, sha256, length) "
-            "SELECT family, bin, path, sha256, length FROM loaded_targets ON CONFLICT (family, bin, path) "
-            "DO UPDATE SET sha256 = excluded.sha256, length = excluded.length"
+            _PUT.format("SELECT family, bin, path, sha256, length FROM loaded_targets")
         )
         self._connection.exec_driver_sql("DELETE FROM loaded_targets")
+
+
+def _digest(target: Target) -> bytes:
+    if not is_sha256(target.sha256):
+        raise InternalError(f"Target {target.path[:200]} has no SHA-256 in lower-case hexadecimal.")
+    return bytes.fromhex(target.sha256)
 
 
 def _is_among(refs: Collection[BinRef]) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from gatehouse.core.errors import Conflict, InternalError
 from gatehouse.core.names import InvalidName
 from gatehouse.gate.ports import RoleSummary
 from gatehouse.storage.sql.database import SqlDatabase, SqlTransaction
-from gatehouse.tuf.model import BinRef, Family, OfflineMetadata, OnlineRole, Target, TargetColumns
+from gatehouse.tuf.model import BinRef, Family, OfflineMetadata, OnlineRole, Target, TargetChange, TargetColumns
 from gatehouse.tuf.render import entries, entries_of
 from tests.support.targets import by_bin
 
@@ -92,6 +92,37 @@ def test_columns_are_what_the_rows_are(database: SqlDatabase) -> None:
     assert [ref for ref, _ in found] == [ONE, OTHER], "in order, and none that is empty"
     assert found[0][1] == TargetColumns.of(there)
     assert entries_of(found[0][1]) == entries(sorted(by_bin(rows)[ONE]))
+
+
+def test_targets_that_are_touched_stay_as_they_are(database: SqlDatabase) -> None:
+    with database.write() as tx:
+        tx.signing.load_targets(by_bin([(ONE, target("files/a/a")), (PAGES, target("simple/a/x"))]))
+    with database.read() as tx:
+        # It reads, so that a transaction which refuses every write takes it; what is not there is no matter.
+        tx.signing.touch_targets(
+            [(PAGES, "simple/a/x"), (ONE, "files/a/a"), (ONE, 'files/"'), (OTHER, "files/b/b")]
+        )
+        assert tx.signing.bins([ONE, PAGES]) == {PAGES: [target("simple/a/x")], ONE: [target("files/a/a")]}
+        assert tx.signing.count_targets() == 2
+
+
+def test_many_changes_are_applied_as_few_are(database: SqlDatabase) -> None:
+    old, new = ([target(f"files/a/a-{n}", digit, n) for n in range(100)] for digit in "ab")
+
+    def change(item: Target, *, gone: bool = False) -> tuple[BinRef, TargetChange]:
+        return ONE, TargetChange(path=item.path, target=None if gone else item, cause="test")
+
+    with database.write() as tx:
+        tx.signing.apply([change(item) for item in old])
+        tx.signing.apply([change(item, gone=item.length % 3 == 0) for item in new[:50]])
+        # The last change of a path wins, also where one of them removes it.
+        tx.signing.apply([change(new[60]), change(old[60]), change(new[61], gone=True), change(new[61])])
+        tx.signing.apply([])
+        with pytest.raises(InvalidName, match="has characters outside"):
+            tx.signing.apply([change(target("files/a/\x00"))])
+        found = {item.path: item for item in tx.signing.bins([ONE])[ONE]}
+    expected = [*(item for item in new[:50] if item.length % 3), *old[50:61], new[61], *old[62:]]
+    assert found == {item.path: item for item in expected}
 
 
 @pytest.mark.parametrize(
