@@ -82,7 +82,7 @@ class Dossier:
 
     `files` is empty when the catalog holds nothing of it (any more); `actions` are those that can be taken now;
     `near_copies` counts other files of nearly the same code; `settled` are those of the latest findings that a
-    person let through in a file of the project, and which only rank; `standing` is what a decision sends back, to
+    person let through in a file of the release, and which only rank; `standing` is what a decision sends back, to
     prove that it was about these files in these states.
     """
 
@@ -219,7 +219,7 @@ class Desk:
             near_copies = transaction.fingerprints.near_copies(subject)
             findings = screenings[0].screened.findings if screenings else ()
             known = (
-                transaction.settled.of(subject.project) if findings and subject.kind is Kind.FILE else frozenset()
+                transaction.settled.of(subject.release) if findings and subject.kind is Kind.FILE else frozenset()
             )
         possible = possible_actions([file.state for file in files])
         return Dossier(
@@ -234,7 +234,7 @@ class Desk:
             actions=tuple(action for action in Action if action in possible),
             standing=standing_of(files),
             near_copies=near_copies,
-            settled=frozenset(findings) - frozenset(unsettled(subject, findings, known)),
+            settled=frozenset(findings) - frozenset(unsettled(findings, known)),
         )
 
     def copies(self, subject_id: int, page: int = 1) -> Copies:

@@ -102,7 +102,7 @@ class Screen:
         settled: frozenset[str] = frozenset()
         if report.tier >= Tier.QUEUE:
             with self.database.read() as transaction:
-                settled = transaction.settled.of(job.subject.project)
+                settled = transaction.settled.of(job.subject.release)
         report = replace(report, screened=tuple(limited(each, plan, settled) for each in report.screened))
         # A crash here loses the run and nothing else: the message is still claimed and comes back.
         self._settle(message, files[0], report, started_at, watching=job if plan.shadow else None)

@@ -116,28 +116,32 @@ def test_a_near_copy_of_what_a_person_removed_waits_on_the_desk_and_is_not_held(
     assert waiting.message == "its code is nearly that of 1 file that people removed"
 
 
-def test_what_a_person_let_through_waits_no_more_in_the_same_text(home: House) -> None:
-    names = {version: f"example-{version}-py3-none-any.whl" for version in ("1.0", "1.1", "1.2", "1.3")}
+def test_what_a_person_let_through_waits_no_more_in_the_release_s_other_wheels(home: House) -> None:
+    names = {tag: f"example-1.0-{tag}-none-any.whl" for tag in ("py3", "py311", "py312", "py313")}
+    names["later"] = "example-1.1-py3-none-any.whl"
     home.judge.says |= dict.fromkeys(names.values(), Tier.HOLD)
-    home.judge.contents = dict.fromkeys(names.values(), "ab" * 32) | {names["1.2"]: "cd" * 32}
+    home.judge.contents = dict.fromkeys(names.values(), "ab" * 32) | {names["py312"]: "cd" * 32}
     authority = home.authority()
 
-    def comes(version: str) -> FileState:
-        subject = file_subject(home.upload(build_wheel("example", version), authority=authority).file)
+    def comes(name: str) -> FileState:
+        version, tag = ("1.1", "py3") if name == "later" else ("1.0", name)
+        wheel = build_wheel("example", version, tag=f"{tag}-none-any")
+        subject = file_subject(home.upload(wheel, authority=authority).file)
         home.work()
         with home.gatehouse.database.read() as transaction:
             waits = [each.subject for each in transaction.screening.waiting(limit=10)]
-        state = home.file(names[version]).state
+        state = home.file(names[name]).state
         assert (subject in waits) == (state is FileState.HELD)
         return state
 
-    assert comes("1.0") is FileState.HELD
-    first = file_subject(home.file(names["1.0"]))
+    assert comes("py3") is FileState.HELD
+    first = file_subject(home.file(names["py3"]))
     home.gatehouse.decide(actor="eve", subject=first, action=Action.LET_THROUGH, reason="a false alarm")
-    assert comes("1.1") is FileState.PUBLISHED
-    assert comes("1.2") is FileState.HELD
+    assert comes("py311") is FileState.PUBLISHED
+    assert comes("py312") is FileState.HELD
+    assert comes("later") is FileState.HELD
     home.gatehouse.decide(actor="eve", subject=first, action=Action.REMOVE, reason="no, it was none")
-    assert comes("1.3") is FileState.HELD
+    assert comes("py313") is FileState.HELD
 
 
 def test_what_another_project_was_let_through_with_is_no_excuse(home: House) -> None:

@@ -10,8 +10,8 @@ from gatehouse.malware.model import Subject
 class SettledFindings(Protocol):
     """The findings that people let through (`malware.settled`)."""
 
-    def of(self, project: Subject) -> frozenset[str]:
-        """The keys of all findings that a person had before their eyes when they let a file of it through.
+    def of(self, release: Subject) -> frozenset[str]:
+        """The keys of all findings that a person had before their eyes when they let a release's file through.
 
         A file counts while that is the last decision on it.
         """

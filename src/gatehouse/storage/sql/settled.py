@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy import Connection, func, select
 
 from gatehouse.gate.ports.screening import Action
@@ -12,7 +10,7 @@ from gatehouse.malware.settled import settled_key
 from gatehouse.storage.sql.models import DecisionRow, FindingRow, ScreeningRow, SubjectRow
 from gatehouse.storage.sql.screening import read_finding
 
-#: Files whose judgements are looked at, those judged last first. A project that has more has had its turn.
+#: Files whose judgements are looked at, those judged last first. A release that has more has had its turn.
 _FILES = 100
 
 
@@ -22,15 +20,16 @@ class SqlSettledFindings:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def of(self, project: Subject) -> frozenset[str]:
-        """The keys of all findings that a person had before their eyes when they let a file of it through."""
+    def of(self, release: Subject) -> frozenset[str]:
+        """The keys of all findings that a person had before their eyes when they let a release's file through."""
         newest = (
             select(func.max(DecisionRow.id).label("id"))
             .join(SubjectRow, SubjectRow.id == DecisionRow.subject_id)
             .where(
-                SubjectRow.source == project.source,
+                SubjectRow.source == release.source,
                 SubjectRow.kind == Kind.FILE,
-                SubjectRow.name == project.name,
+                SubjectRow.name == release.name,
+                SubjectRow.version == release.version,
             )
             .group_by(DecisionRow.subject_id)
             .subquery()
@@ -51,12 +50,7 @@ class SqlSettledFindings:
             .group_by(ScreeningRow.subject_id)
         )
         rows = self._connection.execute(
-            select(FindingRow.__table__, SubjectRow.filename)
-            .join(ScreeningRow, ScreeningRow.id == FindingRow.screening_id)
-            .join(SubjectRow, SubjectRow.id == ScreeningRow.subject_id)
-            .where(FindingRow.screening_id.in_(seen), FindingRow.content.is_not(None))
+            select(FindingRow.__table__).where(FindingRow.screening_id.in_(seen), FindingRow.content.is_not(None))
         )
-        keys = (
-            settled_key(replace(project, kind=Kind.FILE, filename=row.filename), read_finding(row)) for row in rows
-        )
+        keys = (settled_key(read_finding(row)) for row in rows)
         return frozenset(key for key in keys if key is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gatehouse.gate.ports import Action, Decision
@@ -57,9 +58,9 @@ def decide(database: SqlDatabase, action: Action, at: datetime) -> None:
         transaction.screening.decide(Decision(subject=FILE, actor="eve", action=action, reason="so", at=at))
 
 
-def known(database: SqlDatabase, project: Subject = FILE.project) -> frozenset[str]:
+def known(database: SqlDatabase, release: Subject = FILE.release) -> frozenset[str]:
     with database.read() as transaction:
-        return transaction.settled.of(project)
+        return transaction.settled.of(release)
 
 
 def test_what_was_seen_when_a_file_was_let_through_is_known(database: SqlDatabase) -> None:
@@ -70,8 +71,12 @@ def test_what_was_seen_when_a_file_was_let_through_is_known(database: SqlDatabas
     assert known(database) == frozenset()
     decide(database, Action.LET_THROUGH, NOW + 2 * minute)
     screened(database, NOW + 3 * minute, finding("found later"))
-    assert known(database) == {settled_key(FILE, finding("seen"))}
-    assert known(database, Subject(source="local", kind=Kind.PROJECT, name="second")) == frozenset()
-    assert known(database, Subject(source="other", kind=Kind.PROJECT, name="first")) == frozenset()
+    assert known(database) == {settled_key(finding("seen"))}
+    for other in (
+        replace(FILE, name="second"),
+        replace(FILE, source="other"),
+        replace(FILE, version="1.1"),
+    ):
+        assert known(database, other.release) == frozenset()
     decide(database, Action.HOLD, NOW + 4 * minute)
     assert known(database) == frozenset()
