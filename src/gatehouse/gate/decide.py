@@ -116,12 +116,15 @@ class Decide:
             remote: from which address, for the audit log.
 
         Raises:
-            CallerError: there is no file, no reason, or too long a one.
+            CallerError: there is no file or something else than files, no reason, or too long a one.
             NotFound: neither the catalog nor any screening knows one of them.
             Conflict: the action does not apply to one of them; the message names it.
         """
         if not files:
             raise CallerError("Choose at least one file.")
+        if any(each.kind is not Kind.FILE for each in files):
+            # What belongs to a release or project can change under the person's eyes; a file cannot.
+            raise CallerError("Only files can be decided on together.")
         # Projects are locked in the order of their names, so that two decisions cannot wait for each other.
         in_order = sorted(set(files), key=lambda each: (each.name, each.filename or ""))
         with self.database.write() as transaction:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gatehouse.catalog.model import FileState
+from gatehouse.gate.baseline import file_subject
 from gatehouse.gate.desk import PAGE
 from gatehouse.malware.model import Kind, Subject, Tier
 from tests.support.desk import Browser, Desk, desk, hostile
@@ -107,6 +108,18 @@ def test_what_cannot_be_decided_is_refused(
     numbers = [campaign.get(name, 999_999) for name in chosen.split()]
     assert send(house.alice(), address(campaign), *numbers, action=action, reason=reason) == status
     assert states(house) == [FileState.PUBLISHED] * 3
+
+
+def test_a_project_or_release_is_not_decided_on_among_files(
+    desk_house: Desk, alice: Browser, campaign: dict[str, int]
+) -> None:
+    file = file_subject(desk_house.house.file(wheel("copied-one")))
+    with desk_house.house.gatehouse.database.read() as transaction:
+        numbers = [transaction.screening.subject_id(each) for each in (file.project, file.release)]
+    for number in filter(None, numbers):
+        assert send(alice, address(campaign), campaign["copied-two"], number) == 400
+    assert any(numbers)
+    assert states(desk_house) == [FileState.PUBLISHED] * 3
 
 
 def test_it_needs_the_page_s_own_token(desk_house: Desk, alice: Browser, campaign: dict[str, int]) -> None:
