@@ -6,6 +6,7 @@ any should, so that a publisher that hangs makes way for another.
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import timedelta
 from threading import Event, Thread
@@ -88,6 +89,8 @@ class PublisherLoop(Loop):
         # Only the first time: a publisher that lost its lease must not wrest it back.
         steal, self._steal = self._steal, False
         if self._publisher.start(steal=steal):
+            # What was read lives as long as this one publishes: no collection need look at it again.
+            gc.freeze()
             log.info("this process publishes now")
             self._waiting = False
         elif not self._waiting:

@@ -201,8 +201,8 @@ class SigningStore(Protocol):
         """Add versions. A (role, version) that exists is an IntegrityError of ours: InternalError."""
         ...
 
-    def online_roles(self) -> dict[str, OnlineRole]:
-        """The committed state of every online role, by name."""
+    def online_roles(self, *, only: Collection[str] | None = None) -> dict[str, OnlineRole]:
+        """The committed state of every online role, or of some few, by name."""
         ...
 
     def role_summary(self) -> list[RoleSummary]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, case, func, select
@@ -78,18 +78,19 @@ class SqlSigning(SqlTargets, SqlPublications):
             names = ", ".join(sorted(item.filename for item in items))
             raise InternalError(f"Offline metadata exists already, among {names[:300]}.") from error
 
-    def online_roles(self) -> dict[str, OnlineRole]:
-        """The committed state of every online role, by name."""
-        rows = self._connection.execute(
-            select(
-                OnlineRoleRow.name,
-                OnlineRoleRow.version,
-                OnlineRoleRow.expires,
-                OnlineRoleRow.signatures,
-                OnlineRoleRow.sha256,
-                OnlineRoleRow.length,
-            ).order_by(OnlineRoleRow.name)
-        )
+    def online_roles(self, *, only: Collection[str] | None = None) -> dict[str, OnlineRole]:
+        """The committed state of every online role, or of some few, by name."""
+        query = select(
+            OnlineRoleRow.name,
+            OnlineRoleRow.version,
+            OnlineRoleRow.expires,
+            OnlineRoleRow.signatures,
+            OnlineRoleRow.sha256,
+            OnlineRoleRow.length,
+        ).order_by(OnlineRoleRow.name)
+        if only is not None:
+            query = query.where(OnlineRoleRow.name.in_(only))
+        rows = self._connection.execute(query)
         return {
             row.name: OnlineRole(
                 name=row.name,

@@ -161,7 +161,9 @@ class TestRoles:
             tx.signing.put_online_roles([role("snapshot", 2)], publication_id=publication)
         with database.read() as tx:
             found = tx.signing.online_roles()
+            few = tx.signing.online_roles(only=("snapshot", "timestamp"))
         assert found == {"files-bins-0": role("files-bins-0"), "snapshot": role("snapshot", 2)}
+        assert few == {"snapshot": role("snapshot", 2)}
 
     def test_a_role_belongs_to_a_publication(self, database: SqlDatabase) -> None:
         with pytest.raises(InternalError), database.write() as tx:
