@@ -48,6 +48,8 @@ _MEMORY = 2 * 1024**3
 _CASE_SECONDS = 30
 _TWICE = 10
 _NESTING = 3000
+#: Of one member, in characters: more than is kept of any, and less than making it takes the child's memory.
+_LONGEST_TEXT = 12 * 1024**2
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 _ODD = (
     "\x00",
@@ -234,7 +236,7 @@ def _with_sources_changed(example: Example, chance: random.Random) -> Example:
 
 def _changed_text(text: str, chance: random.Random) -> str:
     for _ in range(chance.choice((0, 1, 1, 2, 4, 8))):
-        text = chance.choice(_TEXT_CHANGES)(text, chance)
+        text = chance.choice(_TEXT_CHANGES)(text, chance)[:_LONGEST_TEXT]
     # A lone surrogate cannot be packed as UTF-8, and stands for any byte that is no text.
     return text.encode("utf-8", "replace").decode()
 
