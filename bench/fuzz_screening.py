@@ -30,7 +30,6 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -112,14 +111,14 @@ def main() -> int:
     tally = Tally()
     until = time.monotonic() + arguments.minutes * 60
     _seeds()
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        batch = 0
-        while time.monotonic() < until:
-            numbers = range(batch, batch + arguments.jobs)
-            for lines in pool.map(lambda number: _batch(arguments.seed, number), numbers):
-                for line in lines:
-                    tally.add(line)
-            batch += arguments.jobs
+    batch = 0
+    while time.monotonic() < until:
+        # All in one thread: it is its scanners of rules that the children inherit.
+        begun = [_begin(arguments.seed, number) for number in range(batch, batch + arguments.jobs)]
+        for number, (child, readable) in enumerate(begun, batch):
+            for line in _ended(arguments.seed, number, child, readable):
+                tally.add(line)
+        batch += arguments.jobs
     _print(tally, arguments.seed, arguments.minutes)
     return 1 if tally.bad or not tally.cases else 0
 
@@ -137,14 +136,19 @@ def _print(tally: Tally, seed: str, minutes: float) -> None:
 # --- one batch, in a child ---------------------------------------------------------------------------------------
 
 
-def _batch(seed: str, number: int) -> list[str]:
-    """The lines of a batch of cases, run in a child; the last one tells if the child did not come to its end."""
+def _begin(seed: str, number: int) -> tuple[int, int]:
+    """Run a batch of cases in a child: its process id, and where its lines come from."""
     readable, writable = os.pipe()
     child = os.fork()
     if not child:
         os.close(readable)
         _child(seed, number, writable)
     os.close(writable)
+    return child, readable
+
+
+def _ended(seed: str, number: int, child: int, readable: int) -> list[str]:
+    """The lines of a batch; the last one tells if its child did not come to its end."""
     with os.fdopen(readable, encoding="utf-8", errors="replace") as stream:
         lines = stream.read().splitlines()
     _, status = os.waitpid(child, 0)
